@@ -1,0 +1,42 @@
+# The README's commands. `make help` lists them.
+
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test check
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv from requirements.lock (done by the other targets when needed)
+
+repro: $(READY) repository ## run the pipeline: only the stages whose inputs changed
+	@$(RUN) dvc repro
+
+test: $(READY) ## run the tests
+	@$(RUN) pytest
+
+check: $(READY) ## check format, lint and types
+	@$(RUN) ruff format --check .
+	@$(RUN) ruff check .
+	@$(RUN) mypy
+
+.PHONY: repository
+repository:
+	@git rev-parse --is-inside-work-tree >/dev/null 2>&1 || { \
+	  echo "$(CURDIR) is not in a Git repository: clone the project, or run \`git init\` here" >&2; exit 1; }
+
+# The environment is made anew when the lock changes, so that nothing of the old one stays.
+$(READY): requirements.lock
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "$(PYTHON) not found: install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is $$($(PYTHON) --version 2>&1), but Python 3.11 or newer is needed: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
+	@echo "making $(VENV) from requirements.lock (several minutes the first time)"
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	@touch $@

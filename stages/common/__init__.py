@@ -1,0 +1,1 @@
+"""What more than one stage needs: parameters, file formats, the network."""

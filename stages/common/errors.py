@@ -1,0 +1,28 @@
+"""Errors that the user can mend, and how a stage reports them."""
+
+import os
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """A mistake that the user can mend: shown as its message alone, without a traceback.
+
+    The message says what is wrong, where, what was found, what is allowed and how to mend it.
+    Several problems found at once are several lines.
+    """
+
+
+def run_stage(main: Callable[[], None]) -> None:
+    """Run a stage's ``main`` and end the process: 0 when it returned, 1 for a user's mistake.
+
+    A bug keeps its traceback.
+    """
+    try:
+        main()
+        sys.stdout.flush()
+    except UserError as error:
+        sys.exit(str(error))
+    except BrokenPipeError:  # the reader of our output has left, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

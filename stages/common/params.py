@@ -1,0 +1,266 @@
+"""The typed schema of params.yaml, and the strict reader of it.
+
+A value has its one place in params.yaml; there are no defaults here, because a value that is not in
+the file is one that ``dvc params diff`` cannot show. The whole file is checked before a stage starts,
+and all its problems are reported at once, each as ``params.yaml: section.key ...``.
+"""
+
+import difflib
+import re
+from collections.abc import Hashable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from stages.common.errors import UserError
+
+PARAMS_FILE = Path("params.yaml")
+
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+class Section(BaseModel):
+    """A section of params.yaml: typed without coercion, frozen, without unknown keys."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Data(Section):
+    """Where the photos are."""
+
+    photos: Annotated[str, Field(min_length=1)]
+    """A folder or a .tar, .tar.gz, .tgz or .zip archive that holds one folder per class."""
+
+
+class Demo(Section):
+    """The built-in garden that data/dvc.yaml draws."""
+
+    seed: Seed
+    photos_per_species: Annotated[int, Field(ge=1, le=100_000)]
+    image_size_px: Annotated[int, Field(ge=64, le=1024)]
+    """Longer side of a drawn photo."""
+
+
+class Prepare(Section):
+    """From photos to the store."""
+
+    seed: Seed
+    """Decides, with each photo's content, which split the photo is in."""
+    image_size_px: Annotated[int, Field(ge=16, le=1024)]
+    """Side of the square images in the store."""
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)]
+    test_fraction: Annotated[float, Field(gt=0, lt=1)]
+    min_side_px: Annotated[int, Field(ge=1)]
+    """A photo with a shorter side than this is left out."""
+    max_megapixels: Annotated[float, Field(gt=0, le=1000)]
+    """A photo with more million pixels than this is left out, undecoded."""
+    max_aspect_ratio: Annotated[float, Field(ge=1)]
+    """A photo whose longer side is more than this times its shorter side is left out."""
+    max_rejected_fraction: Annotated[float, Field(ge=0, le=1)]
+    """More photos left out than this, of all scanned, is an error."""
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=16)]
+    """Photos whose perceptual hashes differ in at most this many bits stay in one split."""
+
+    @model_validator(mode="after")
+    def _leave_a_train_split(self) -> Self:
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError(
+                "validation_fraction + test_fraction must be below 1, so that photos are left to "
+                f"train on, got {self.validation_fraction} + {self.test_fraction}"
+            )
+        return self
+
+
+class Model(Section):
+    """The network, and how it is asked for a prediction."""
+
+    name: Literal["flowernet"]
+    width: Annotated[int, Field(ge=8, le=512, multiple_of=8)]
+    """Channels after the stem; each later stage has more."""
+    flip_average: bool
+    """Average the prediction for a photo with that for its mirror image."""
+
+
+class Train(Section):
+    """The training loop."""
+
+    seed: Seed
+    """Draws the first weights, and every epoch's order and augmentation."""
+    device: Device
+    threads: Annotated[int, Field(ge=1, le=1024)]
+    """CPU threads of PyTorch; another number gives other last digits."""
+    loader_workers: Annotated[int, Field(ge=0, le=256)]
+    """Processes that gather batches ahead of the loop; 0 gathers in the loop. Changes no result."""
+    epochs: Annotated[int, Field(ge=1, le=10_000)]
+    batch_size: Annotated[int, Field(ge=1, le=65_536)]
+    lr: Annotated[float, Field(gt=0, le=10)]
+    """Highest learning rate, reached when the warm-up ends."""
+    weight_decay: Annotated[float, Field(ge=0, le=1)]
+    warmup_epochs: Annotated[float, Field(ge=0)]
+    """Epochs, or part of one, in which the learning rate rises from 0."""
+    label_smoothing: Fraction
+    averaging_decay: Fraction
+    """Decay per step of the averaged weights that are validated and kept; 0 averages nothing."""
+    first_image_size_px: Annotated[int, Field(ge=16, le=1024)]
+    """Side of the first epochs' images; it grows to prepare.image_size_px."""
+    min_crop_area: Annotated[float, Field(gt=0, le=1)]
+    """Smallest share of a photo that a training crop shows; 1 crops nothing."""
+    color_jitter: Fraction
+    """Largest relative change of brightness, contrast and saturation; 0 changes nothing."""
+
+    @model_validator(mode="after")
+    def _warm_up_within_the_run(self) -> Self:
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs must be below epochs, got {self.warmup_epochs} of {self.epochs}"
+            )
+        return self
+
+
+class Evaluate(Section):
+    """The test of the trained model."""
+
+    device: Device
+    batch_size: Annotated[int, Field(ge=1, le=65_536)]
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    data: Data
+    demo: Demo
+    prepare: Prepare
+    model: Model
+    train: Train
+    evaluate: Evaluate
+
+    @model_validator(mode="after")
+    def _grow_the_image_size(self) -> Self:
+        if self.train.first_image_size_px > self.prepare.image_size_px:
+            raise ValueError(
+                "train.first_image_size_px must be at most prepare.image_size_px, got "
+                f"{self.train.first_image_size_px} and {self.prepare.image_size_px}"
+            )
+        return self
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Read and check the parameter file.
+
+    Raises
+    ------
+    UserError
+        With one line for each problem of the file.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: not found; run from the project's folder") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error
+    loader = _StrictLoader(text)
+    try:
+        content = loader.get_single_data()
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: is not valid YAML: {_one_line(error)}") from error
+    finally:
+        loader.dispose()
+    problems = [f"{path}: {key} stands twice; keep one" for key in loader.duplicates]
+    try:
+        params = Params.model_validate(content)
+    except ValidationError as error:
+        problems += [f"{path}: {message}" for message in _messages(error)]
+    if problems:
+        raise UserError("\n".join(problems))
+    return params
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """PyYAML's safe loader that reads 1e-05 as a number and remembers duplicate keys.
+
+    PyYAML follows YAML 1.1, where an exponent needs a dot and a sign; DVC writes 1e-05.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.duplicates: list[str] = []
+        self._sections: list[str] = []
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                self.duplicates.append(".".join([*self._path_to(node), str(key.value)]))
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+    def get_single_data(self) -> Any:
+        self._root = self.get_single_node()
+        return None if self._root is None else self.construct_document(self._root)
+
+    def _path_to(self, node: yaml.Node) -> list[str]:
+        if not isinstance(self._root, yaml.MappingNode):
+            return []
+        return next(
+            (str(key.value) for key, value in self._root.value if value is node), ""
+        ).split()
+
+
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d[\d_]*)(\.[\d_]*)?[eE][-+]?\d+$"),
+    list("-+0123456789"),
+)
+
+
+def _one_line(error: yaml.YAMLError) -> str:
+    return re.sub(r"\s+", " ", str(error)).strip()
+
+
+def _messages(error: ValidationError) -> Iterator[str]:
+    for detail in error.errors(include_url=False):
+        yield _message(detail)
+
+
+def _message(detail: ErrorDetails) -> str:
+    """Say one problem as ``section.key must be ..., got ...``."""
+    name = ".".join(str(part) for part in detail["loc"])
+    kind = detail["type"]
+    if kind == "missing":
+        return f"{name} is missing; add it (docs/parameters.md says what it means)"
+    if kind == "extra_forbidden":
+        return f"{name} is unknown{_nearest(detail['loc'])}"
+    if kind == "value_error":
+        text = str(detail["ctx"]["error"])
+        return f"{name}: {text}" if name else text
+    if kind in ("model_type", "dict_type"):
+        what = f"{name} must be" if name else "must hold"
+        return f"{what} a section of `key: value` lines, got {_shown(detail['input'])}"
+    allowed = detail["msg"].replace("Input should be ", "").replace("a valid ", "a ")
+    return f"{name} must be {allowed}, got {_shown(detail['input'])}"
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is None else repr(value)
+
+
+def _nearest(location: tuple[int | str, ...]) -> str:
+    """Name the known key that an unknown one most resembles, or all that are known there."""
+    section: type[BaseModel] = Params
+    for part in location[:-1]:
+        section = _section_class(section, str(part))
+    known = list(section.model_fields)
+    near = difflib.get_close_matches(str(location[-1]), known, n=1)
+    return f"; did you mean {near[0]}?" if near else f"; known here: {', '.join(known)}"
+
+
+def _section_class(section: type[BaseModel], key: str) -> type[BaseModel]:
+    annotation = section.model_fields[key].annotation
+    assert isinstance(annotation, type)
+    assert issubclass(annotation, BaseModel)
+    return annotation

@@ -1,0 +1,142 @@
+"""The prepared store: the photos as one array, and who they are.
+
+The folder holds
+
+    images.npy      uint8 (N, S, S, 3), RGB, C order
+    manifest.csv    a row per image, in the array's order: path, class, label, split, sha256, width,
+                    height, group
+    meta.json       what the readers need to trust and use both
+    rejected.csv    a row per photo left out: path, reason, detail
+
+``prepare`` writes it; ``train`` and ``evaluate`` read it through `open_store`, which checks every
+byte before it is used.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from stages.common.errors import UserError
+
+STORE = Path("data/prepared")
+SCHEMA = 1
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Channels = Annotated[list[float], Field(min_length=3, max_length=3)]
+
+
+class StoreMeta(BaseModel):
+    """The content of meta.json."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    schema_version: Literal[1]
+    classes: Annotated[list[str], Field(min_length=2)]
+    """In the order of the labels."""
+    image_size_px: Annotated[int, Field(ge=1)]
+    mean: Channels
+    """Per channel over the train split, of values in [0, 1]."""
+    std: Channels
+    counts: dict[Split, dict[str, int]]
+    """Images per split and class."""
+    images_sha256: Digest
+    manifest_sha256: Digest
+
+
+@dataclass(frozen=True)
+class Store:
+    """An opened store.
+
+    Attributes
+    ----------
+    meta : StoreMeta
+    images : uint8 array of shape (N, S, S, 3)
+        Read-only memory map, RGB.
+    manifest : DataFrame of N rows
+        In the order of `images`.
+    """
+
+    meta: StoreMeta
+    images: npt.NDArray[np.uint8]
+    manifest: pd.DataFrame
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """The label of every image, int64 of shape (N,)."""
+        return self.manifest["label"].to_numpy(np.int64)
+
+    def indices(self, split: Split) -> npt.NDArray[np.int64]:
+        """Return the positions of a split's images, ascending, int64."""
+        return np.flatnonzero(self.manifest["split"].to_numpy() == split)
+
+
+def open_store(folder: Path = STORE) -> Store:
+    """Check a store's schema, sizes and digests, then map its images.
+
+    Raises
+    ------
+    UserError
+        If a file is missing, damaged, or of another schema; the message names the file and how to
+        make it again.
+    """
+    meta = _read_meta(folder / "meta.json")
+    _check_digest(folder / "manifest.csv", meta.manifest_sha256)
+    _check_digest(folder / "images.npy", meta.images_sha256)
+    # A class may be called "None" or "NA": no text stands for a missing value.
+    manifest = pd.read_csv(folder / "manifest.csv", keep_default_na=False)
+    images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+    size = meta.image_size_px
+    expected = (sum(sum(counts.values()) for counts in meta.counts.values()), size, size, 3)
+    if images.shape != expected or images.dtype != np.uint8 or len(manifest) != expected[0]:
+        raise UserError(
+            f"{folder}: the files do not fit each other: images.npy is {images.dtype} "
+            f"{images.shape}, manifest.csv has {len(manifest)} rows, meta.json says uint8 "
+            f"{expected}; {_remedy(folder)}"
+        )
+    return Store(meta, images, manifest)
+
+
+def _read_meta(path: Path) -> StoreMeta:
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: not found; {_remedy(path.parent)}") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read: {error}; {_remedy(path.parent)}") from error
+    found = content.get("schema_version") if isinstance(content, dict) else None
+    if found != SCHEMA:
+        raise UserError(
+            f"{path}: schema_version must be {SCHEMA}, got {found}; {_remedy(path.parent)}"
+        )
+    try:
+        return StoreMeta.model_validate(content)
+    except ValidationError as error:
+        detail = error.errors()[0]
+        name = ".".join(str(part) for part in detail["loc"])
+        raise UserError(f"{path}: {name}: {detail['msg']}; {_remedy(path.parent)}") from error
+
+
+def _check_digest(path: Path, expected: str) -> None:
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error}; {_remedy(path.parent)}") from error
+    if found != expected:
+        raise UserError(
+            f"{path}: is damaged: its sha256 is {found[:12]}..., meta.json says "
+            f"{expected[:12]}...; {_remedy(path.parent)}"
+        )
+
+
+def _remedy(folder: Path) -> str:
+    return f"make {folder} again with `dvc repro --force prepare`"
