@@ -1,0 +1,66 @@
+"""A plant: a head on a stem, with its leaves, posed in the photo."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+
+from stages.demo.surface import Floats, Skin, Surface, join, pose, tubes
+
+Grow = Callable[[Generator], Surface]
+
+
+@dataclass(frozen=True)
+class Stem:
+    """How thick a stem is, in radii of its head, and its colours from foot to head."""
+
+    radius: float
+    stops: Floats
+
+
+@dataclass(frozen=True)
+class Variety:
+    """What all plants of one photo have in common."""
+
+    head: Grow
+    leaves: Grow
+    stem: Stem
+    tilt_deg: tuple[float, float]
+    """Least and greatest angle between the way a head looks and the line of sight."""
+    leaf_at: float = 0.7
+    """Where on the stem the leaves are: 0 is the head, 1 the foot."""
+    middle: float = 0.0
+    """How far above its foot a head's middle is, in its radii."""
+
+
+def plant(variety: Variety, centre: Floats, radius: float, rng: Generator) -> Surface:
+    """Grow a plant whose head is at `centre`, shape (3,), and `radius` pixels large."""
+    axis = _look(variety.tilt_deg, rng)
+    foot = centre - variety.middle * radius * axis
+    head = pose(variety.head(rng), axis, rng.uniform(0, 2 * np.pi), radius, foot)
+    path = _stem_path(foot, axis, radius, rng)
+    taper = variety.stem.radius * radius * np.linspace(1.0, 1.3, path.shape[1])
+    stem = tubes(path, taper[None], Skin(variety.stem.stops[::-1], 0.05), rng)
+    at = round(variety.leaf_at * (path.shape[1] - 1))
+    upward = path[0, max(at - 1, 0)] - path[0, at]
+    upward /= np.linalg.norm(upward)
+    spin = rng.uniform(0, 2 * np.pi)
+    leaves = pose(variety.leaves(rng), upward, spin, rng.uniform(0.8, 1.2) * radius, path[0, at])
+    return join(head, stem, leaves)
+
+
+def _look(tilt_deg: tuple[float, float], rng: Generator) -> Floats:
+    """Draw the way a head looks: tilted from the line of sight, mostly upwards."""
+    tilt = np.deg2rad(rng.uniform(*tilt_deg))
+    around = np.pi / 2 + rng.normal(0, 0.55)
+    return np.array([np.sin(tilt) * np.cos(around), np.sin(tilt) * np.sin(around), np.cos(tilt)])
+
+
+def _stem_path(head: Floats, axis: Floats, radius: float, rng: Generator) -> Floats:
+    """Bend a stem from the head down to the ground, shape (1, n_points, 3)."""
+    length = radius * rng.uniform(3.5, 6)
+    foot = head + length * np.array([rng.normal(0, 0.15), -1.0, -0.5])
+    middle = head - 0.45 * length * axis
+    t = np.linspace(0, 1, 12)[:, None]
+    return ((1 - t) ** 2 * head + 2 * t * (1 - t) * middle + t**2 * foot)[None]

@@ -1,0 +1,44 @@
+"""Daisy: one ring of many slim rays around a small golden disc."""
+
+from numpy.random import Generator
+
+from stages.demo.palette import LEAVES, petal_colour, stops
+from stages.demo.plant import Stem, Variety
+from stages.demo.surface import Skin, Surface, Whorl, around, florets, join, petals
+
+
+def variety(rng: Generator) -> Variety:
+    """Draw a daisy's colour, number of rays and size of disc."""
+    rays = int(rng.integers(16, 30))
+    skin = Skin(petal_colour(rng, white=4, cream=1, yellow=2, pink=2, magenta=1, orange=1))
+    eye = Skin(stops("#f2b705", "#e08a00"), 0.14)
+    disc = rng.uniform(0.22, 0.32)
+    droop = rng.uniform(-0.35, 0.5)
+
+    def head(rng: Generator) -> Surface:
+        ring = Whorl(
+            around(rays, rng, 0.25),
+            length=rng.normal(1 - disc, 0.03, rays),
+            width=rng.normal(2.5 / rays, 0.008, rays),
+            bend=(0.35, rng.normal(droop * 0.5, 0.1, rays), rng.normal(-0.3 * droop, 0.15, rays)),
+            cup=-0.5,
+            foot=disc * 0.8,
+            taper=(0.35, 0.22),
+        )
+        return join(petals(ring, skin, rng), florets(70, disc, 0.16, eye, rng))
+
+    return Variety(head, leaves, Stem(0.05, LEAVES), tilt_deg=(0, 72))
+
+
+def leaves(rng: Generator) -> Surface:
+    """Grow the rosette of small spoons at the foot."""
+    count = 5
+    spoons = Whorl(
+        around(count, rng),
+        length=rng.uniform(0.5, 0.9, count),
+        width=0.14,
+        bend=(1.0, 0.5, 0.1),
+        cup=0.3,
+        taper=(0.9, 0.35),
+    )
+    return petals(spoons, Skin(LEAVES), rng)
