@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from stages.common.errors import UserError
 
 STORE = Path("data/prepared")
-SCHEMA = 1
+SCHEMA: Literal[1] = 1
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 

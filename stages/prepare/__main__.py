@@ -1,0 +1,30 @@
+"""Photos to the store.
+
+Reads the photos that ``data.photos`` names; writes data/prepared and metrics/prepare.json. Run it
+with ``python -m stages.prepare``.
+"""
+
+from pathlib import Path
+
+from stages.common.errors import run_stage
+from stages.common.files import new_folder, write_json
+from stages.common.params import load_params
+from stages.common.store import STORE
+from stages.prepare.stage import prepare_store
+from stages.prepare.summary import describe, summarize
+
+METRICS = Path("metrics/prepare.json")
+
+
+def main() -> None:
+    """Make the store, and say what became of the photos."""
+    params = load_params()
+    with new_folder(STORE) as folder:
+        outcome = prepare_store(Path(params.data.photos), params.prepare, folder)
+    summary = summarize(outcome)
+    write_json(METRICS, summary)
+    print(describe(summary))
+
+
+if __name__ == "__main__":
+    run_stage(main)

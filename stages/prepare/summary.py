@@ -1,0 +1,51 @@
+"""What prepare found, in numbers: for a person and for ``dvc metrics diff``."""
+
+from typing import Any
+
+from stages.prepare.stage import Outcome
+from stages.prepare.writing import count
+
+
+def summarize(outcome: Outcome) -> dict[str, Any]:
+    """Return the content of metrics/prepare.json: nested dicts, which a metrics diff can follow."""
+    reasons = outcome.rejected["reason"].value_counts().sort_index()
+    return {
+        "scanned": outcome.scanned,
+        "accepted": len(outcome.accepted),
+        "rejected": len(outcome.rejected),
+        "skipped": outcome.skipped,
+        "photos": count(outcome.accepted, outcome.classes),
+        "left_out": {str(reason): int(number) for reason, number in reasons.items()},
+        "near_duplicates": near_duplicates(outcome),
+    }
+
+
+def near_duplicates(outcome: Outcome) -> dict[str, int]:
+    """Count groups of more than one photo, their photos, and the groups across labels."""
+    groups = outcome.accepted.groupby("group")["class"].agg(["size", "nunique"])
+    several = groups[groups["size"] > 1]
+    return {
+        "groups": len(several),
+        "photos": int(several["size"].sum()),
+        "groups_across_classes": int((several["nunique"] > 1).sum()),
+    }
+
+
+def describe(summary: dict[str, Any]) -> str:
+    """Say the summary in a few lines."""
+    lines = [
+        "scanned {scanned} = accepted {accepted} + left out {rejected} + skipped {skipped}".format(
+            **summary
+        )
+    ]
+    lines += [
+        f"{split}: " + ", ".join(f"{number} {name}" for name, number in classes.items())
+        for split, classes in summary["photos"].items()
+    ]
+    lines += [f"left out: {number} {reason}" for reason, number in summary["left_out"].items()]
+    near = summary["near_duplicates"]
+    lines.append(
+        f"near-duplicates: {near['photos']} photos in {near['groups']} groups, "
+        f"{near['groups_across_classes']} of them across classes"
+    )
+    return "\n".join(lines)

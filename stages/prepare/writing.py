@@ -1,0 +1,70 @@
+"""The store's files, from the table of accepted photos."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from stages.common.files import write_csv, write_json
+from stages.common.store import SCHEMA, SPLITS, Split, StoreMeta
+from stages.prepare.array import ArrayFile
+
+
+def write_store(
+    folder: Path,
+    array: ArrayFile,
+    accepted: pd.DataFrame,
+    rejected: pd.DataFrame,
+    classes: list[str],
+) -> None:
+    """Close up the array and write the tables beside it.
+
+    Raises
+    ------
+    UserError
+        If a file cannot be written.
+    """
+    manifest = accepted[["path", "class"]].copy()
+    manifest["label"] = accepted["class"].map({name: label for label, name in enumerate(classes)})
+    manifest[["split", "sha256", "width", "height"]] = accepted[
+        ["split", "sha256", "width", "height"]
+    ]
+    manifest["group"] = accepted["group"].str[:16]
+    write_csv(folder / "manifest.csv", manifest)
+    write_csv(folder / "rejected.csv", rejected)
+    mean, std = train_statistics(accepted, array.side_px)
+    meta = StoreMeta(
+        schema_version=SCHEMA,
+        classes=classes,
+        image_size_px=array.side_px,
+        mean=mean,
+        std=std,
+        counts=count(manifest, classes),
+        images_sha256=array.close_up(accepted["number"]),
+        manifest_sha256=hashlib.sha256((folder / "manifest.csv").read_bytes()).hexdigest(),
+    )
+    write_json(folder / "meta.json", meta.model_dump())
+
+
+def count(photos: pd.DataFrame, classes: list[str]) -> dict[Split, dict[str, int]]:
+    """Count photos per split and class, zeros included."""
+    found = photos.groupby(["split", "class"]).size()
+    return {split: {name: int(found.get((split, name), 0)) for name in classes} for split in SPLITS}
+
+
+def train_statistics(accepted: pd.DataFrame, side_px: int) -> tuple[list[float], list[float]]:
+    """Return mean and standard deviation per channel over the train split, of values in [0, 1].
+
+    They come from whole-number sums, so no order of adding can change them.
+    """
+    train = accepted[accepted["split"] == "train"]
+    values = len(train) * side_px**2
+    sums = [sum(channel) for channel in zip(*train["sums"], strict=True)]
+    squares = [sum(channel) for channel in zip(*train["squares"], strict=True)]
+    mean = [total / (255 * values) for total in sums]
+    std = [
+        float(np.sqrt(values * square - total**2)) / (255 * values)
+        for total, square in zip(sums, squares, strict=True)
+    ]
+    return mean, std
