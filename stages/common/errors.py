@@ -14,8 +14,9 @@ class UserError(Exception):
 
 
 def run_stage(main: Callable[[], None]) -> None:
-    """Run a stage's ``main`` and end the process: 0 when it returned, 1 for a user's mistake.
+    """Run a stage's ``main`` and end the process.
 
+    The exit code is 0 when it returned, 1 for a user's mistake and 130 for Ctrl-C.
     A bug keeps its traceback.
     """
     try:
@@ -23,6 +24,9 @@ def run_stage(main: Callable[[], None]) -> None:
         sys.stdout.flush()
     except UserError as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
     except BrokenPipeError:  # the reader of our output has left, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

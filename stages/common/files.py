@@ -1,8 +1,8 @@
 """Whole files or none: every output takes its final name only when it is complete on disk.
 
-A file is written to a temporary name in the same folder, flushed to the disk, then renamed. A stage
-that is killed leaves at most a ``.*.partial`` beside its outputs, which Git and DVC ignore and which
-the next run removes.
+A file is written to a temporary name in the same folder, flushed to the disk, then renamed. A
+stage that is killed leaves at most a ``.*.partial`` beside its outputs, which Git and DVC ignore
+and which the next run removes.
 """
 
 import json
@@ -25,7 +25,7 @@ def partial_name(path: Path) -> Path:
 
 @contextmanager
 def clear_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError of the block (a full disk, a lost permission) into one line that names `path`."""
+    """Turn an OSError of the block (a full disk, a lost permission) into a line naming `path`."""
     try:
         yield
     except OSError as error:

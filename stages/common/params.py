@@ -1,8 +1,8 @@
 """The typed schema of params.yaml, and the strict reader of it.
 
-A value has its one place in params.yaml; there are no defaults here, because a value that is not in
-the file is one that ``dvc params diff`` cannot show. The whole file is checked before a stage starts,
-and all its problems are reported at once, each as ``params.yaml: section.key ...``.
+A value has its one place in params.yaml; there are no defaults here, because a value that is not
+in the file is one that ``dvc params diff`` cannot show. The whole file is checked before a stage
+starts, and all its problems are reported at once, each as ``params.yaml: section.key ...``.
 """
 
 import difflib
@@ -77,13 +77,11 @@ class Prepare(Section):
 
 
 class Model(Section):
-    """The network, and how it is asked for a prediction."""
+    """The network."""
 
     name: Literal["flowernet"]
     width: Annotated[int, Field(ge=8, le=512, multiple_of=8)]
     """Channels after the stem; each later stage has more."""
-    flip_average: bool
-    """Average the prediction for a photo with that for its mirror image."""
 
 
 class Train(Section):
@@ -126,6 +124,8 @@ class Evaluate(Section):
     """The test of the trained model."""
 
     device: Device
+    threads: Annotated[int, Field(ge=1, le=1024)]
+    """CPU threads of PyTorch."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)]
 
 

@@ -1,0 +1,149 @@
+"""The trained model as a folder of two files, and how it is asked.
+
+    model.safetensors   the weights, without metadata
+    model.json          what it takes to use them: architecture, classes, image size, mean, std
+
+The folder is all that a prediction needs.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from stages.common.errors import UserError
+from stages.common.files import new_folder, write_bytes, write_json
+from stages.common.network import build_network
+
+MODELS = Path("models")
+
+
+class ModelCard(BaseModel):
+    """The content of model.json."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    schema_version: Literal[1] = 1
+    architecture: Literal["flowernet"]
+    width: Annotated[int, Field(ge=1)]
+    classes: Annotated[list[str], Field(min_length=2)]
+    """In the order of the logits."""
+    image_size_px: Annotated[int, Field(ge=1)]
+    mean: Annotated[list[float], Field(min_length=3, max_length=3)]
+    """Per channel, of values in [0, 1]."""
+    std: Annotated[list[float], Field(min_length=3, max_length=3)]
+    weights_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained network and what it takes to use it."""
+
+    network: nn.Module
+    card: ModelCard
+
+    @torch.inference_mode()
+    def probabilities(self, images: Tensor) -> Tensor:
+        """Return each photo's class probabilities, averaged over the photo and its mirror image.
+
+        Parameters
+        ----------
+        images : uint8 tensor of shape (B, S, S, 3)
+            RGB, as the store holds them, on the network's device.
+
+        Returns
+        -------
+        float32 tensor of shape (B, classes)
+            Rows sum to 1.
+        """
+        photos = normalise(images, self.card.mean, self.card.std)
+        logits = self.network(photos), self.network(photos.flip(3))
+        return torch.stack(logits).float().softmax(dim=2).mean(dim=0)
+
+
+def normalise(images: Tensor, mean: list[float], std: list[float]) -> Tensor:
+    """Turn photos of bytes into what a network sees: zero mean and unit variance per channel.
+
+    Parameters
+    ----------
+    images : tensor of shape (B, H, W, 3)
+        RGB values from 0 to 255.
+
+    Returns
+    -------
+    float32 tensor of shape (B, 3, H, W)
+        In channels-last memory format, which is the order the photos have in the store.
+    """
+    centre = torch.tensor(mean, device=images.device) * 255
+    scale = 1 / (torch.tensor(std, device=images.device) * 255)
+    return ((images - centre) * scale).permute(0, 3, 1, 2)
+
+
+def save_classifier(classifier: Classifier, folder: Path = MODELS) -> None:
+    """Write the folder whole, or leave the old one as it was."""
+    state = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in classifier.network.state_dict().items()
+    }
+    weights = save_tensors(state)
+    card = classifier.card.model_copy(
+        update={"weights_sha256": hashlib.sha256(weights).hexdigest()}
+    )
+    with new_folder(folder) as partial:
+        write_bytes(partial / "model.safetensors", weights)
+        write_json(partial / "model.json", card.model_dump())
+
+
+def load_classifier(folder: Path, device: torch.device) -> Classifier:
+    """Read a model's folder, ready to predict.
+
+    Raises
+    ------
+    UserError
+        If a file is missing, damaged or of another schema.
+    """
+    card = _read_card(folder / "model.json")
+    weights = _read_weights(folder / "model.safetensors", card.weights_sha256)
+    network = build_network(card.width, len(card.classes))
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(
+            f"{folder}: model.safetensors does not fit model.json: {error}; {_REMEDY}"
+        ) from error
+    network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    return Classifier(network, card)
+
+
+_REMEDY = "train it again with `dvc repro --force train`, or copy the whole folder again"
+
+
+def _read_card(path: Path) -> ModelCard:
+    try:
+        return ModelCard.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}; {_REMEDY}") from error
+    except ValidationError as error:
+        detail = error.errors()[0]
+        name = ".".join(str(part) for part in detail["loc"]) or "the file"
+        raise UserError(f"{path}: {name}: {detail['msg']}; {_REMEDY}") from error
+
+
+def _read_weights(path: Path, digest: str) -> dict[str, Tensor]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}; {_REMEDY}") from error
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise UserError(f"{path}: is damaged: its sha256 is not that of model.json; {_REMEDY}")
+    try:
+        return load_tensors(content)
+    except SafetensorError as error:
+        raise UserError(f"{path}: is not a safetensors file: {error}; {_REMEDY}") from error

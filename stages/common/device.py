@@ -1,0 +1,47 @@
+"""The device to compute on, and the one place where PyTorch is made deterministic."""
+
+import os
+
+import torch
+
+from stages.common.errors import UserError
+
+
+def choose_device(name: str, parameter: str) -> torch.device:
+    """Return the device that a parameter names; ``auto`` takes the fastest one there is.
+
+    Parameters
+    ----------
+    name : {"auto", "cpu", "cuda", "mps"}
+    parameter : str
+        The parameter's full name, for the message.
+
+    Raises
+    ------
+    UserError
+        If the device is not there: a run that silently fell back would give other results, late.
+    """
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    there = [device for device, is_there in present.items() if is_there] + ["cpu"]
+    if name == "auto":
+        return torch.device(there[0])
+    if name not in there:
+        raise UserError(
+            f"params.yaml: {parameter} is {name}, but this machine has no such device; "
+            f"allowed here: auto, {', '.join(there)}"
+        )
+    return torch.device(name)
+
+
+def be_deterministic(threads: int) -> None:
+    """Make equal inputs give equal bytes: on one device type, thread count and version of PyTorch.
+
+    Call it before anything is computed. An operation that has no deterministic form on the device
+    raises an error instead of giving other digits each time.
+    """
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False

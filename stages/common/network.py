@@ -1,0 +1,69 @@
+"""flowernet: a small residual network for small photos.
+
+In the manner of He et al., "Deep residual learning for image recognition" (2016), with the average
+pooling before a shortcut's projection of He et al., "Bag of tricks for image classification with
+convolutional neural networks" (2019).
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+def build_network(width: int, classes: int) -> nn.Module:
+    """Build a flowernet with PyTorch's usual random weights.
+
+    It maps normalised photos, float (B, 3, H, W), to logits, float (B, classes). H and W may be any
+    size from 32 px up.
+    """
+    return nn.Sequential(
+        convolution(3, width, stride=2),
+        nn.ReLU(inplace=True),
+        ResidualBlock(width, width, stride=1),
+        ResidualBlock(width, 2 * width, stride=2),
+        ResidualBlock(2 * width, 4 * width, stride=2),
+        ResidualBlock(4 * width, 8 * width, stride=2),
+        GlobalAverage(),
+        nn.Linear(8 * width, classes),
+    )
+
+
+def convolution(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:
+    """Return a 3 x 3 convolution and its batch norm."""
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False),
+        nn.BatchNorm2d(channels_out),
+    )
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions beside a shortcut; the shortcut halves and projects where they do."""
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            convolution(channels_in, channels_out, stride),
+            nn.ReLU(inplace=True),
+            convolution(channels_out, channels_out),
+        )
+        self.shortcut = nn.Sequential()
+        if channels_in != channels_out:
+            self.shortcut = nn.Sequential(
+                nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False),
+                nn.Conv2d(channels_in, channels_out, 1, bias=False),
+                nn.BatchNorm2d(channels_out),
+            )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (B, C_in, H, W) to (B, C_out, H / stride, W / stride)."""
+        return torch.relu(self.body(images) + self.shortcut(images))
+
+
+class GlobalAverage(nn.Module):
+    """The mean over height and width.
+
+    A plain mean, because the backward pass of ``AdaptiveAvgPool2d`` is not deterministic on CUDA.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, C)."""
+        return images.mean(dim=(2, 3))

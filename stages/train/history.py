@@ -1,0 +1,33 @@
+"""The per-epoch record of a training, metrics/loss.csv."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from stages.common.files import write_csv
+
+LOSS_CSV = Path("metrics/loss.csv")
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A row of loss.csv; losses are means per photo, rates are per step."""
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+    learning_rate: float
+    """Of the epoch's last step."""
+
+    def rank(self) -> tuple[float, float]:
+        """Return what makes an epoch better: higher validation accuracy, then lower loss."""
+        return self.val_accuracy, -self.val_loss
+
+
+def write_history(history: list[Epoch], path: Path = LOSS_CSV) -> None:
+    """Write all epochs so far, so that the file can be watched while the training runs."""
+    table = pd.DataFrame([asdict(epoch) for epoch in history])
+    rates = table["learning_rate"].map("{:.6g}".format)
+    write_csv(path, table.round(6).assign(learning_rate=rates))

@@ -1,0 +1,65 @@
+"""The training loop: for each epoch, for each batch: forward, loss, backward, step."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+
+from stages.common.params import Train
+from stages.train.augment import Augmentation
+from stages.train.averaging import AveragedWeights
+from stages.train.batches import Batch
+from stages.train.optimizer import MuonWithAdamW, WarmupCosine
+from stages.train.running_loss import RunningLoss
+
+
+class Learner:
+    """A network and what teaches it."""
+
+    def __init__(
+        self, network: nn.Module, params: Train, steps_per_epoch: int, device: torch.device
+    ) -> None:
+        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network
+        self.device = device
+        self.averaged = AveragedWeights(network, params.averaging_decay)
+        self.loss_fn = nn.CrossEntropyLoss(label_smoothing=params.label_smoothing)
+        self.optimizer = MuonWithAdamW(network, params)
+        self.schedule = WarmupCosine(self.optimizer, params, steps_per_epoch)
+
+
+def train_one_epoch(
+    learner: Learner, batches: Iterable[Batch], augment: Augmentation, losses: RunningLoss
+) -> None:
+    """Take one optimizer step per batch."""
+    learner.network.train()
+    for images, labels, positions in batches:
+        images, labels = images.to(learner.device), labels.to(learner.device)
+        photos = augment(images, positions)
+
+        learner.optimizer.zero_grad()
+        logits = learner.network(photos)
+        loss = learner.loss_fn(logits, labels)
+        loss.backward()
+        learner.optimizer.step()
+        learner.schedule.step()
+
+        learner.averaged.update(learner.network)
+        losses.add(loss, len(labels))
+
+
+@torch.inference_mode()
+def validate(
+    learner: Learner, batches: Iterable[Batch], normalise: Callable[[Tensor], Tensor]
+) -> tuple[float, float]:
+    """Return the averaged weights' mean loss per photo and accuracy, from 0 to 1."""
+    loss_sum = torch.zeros((), device=learner.device)
+    correct = torch.zeros((), dtype=torch.int64, device=learner.device)
+    photos = 0
+    for images, labels, _ in batches:
+        images, labels = images.to(learner.device), labels.to(learner.device)
+        logits = learner.averaged.network(normalise(images))
+        loss_sum += learner.loss_fn(logits, labels) * len(labels)
+        correct += (logits.argmax(dim=1) == labels).sum()
+        photos += len(labels)
+    return float(loss_sum) / photos, int(correct) / photos
