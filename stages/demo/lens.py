@@ -4,21 +4,22 @@ import io
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from stages.demo.surface import Floats
+Pixels = NDArray[np.float32]
 
 
 def expose(image: Image.Image, rng: Generator) -> Image.Image:
     """Take the picture as a hand-held camera would: never quite sharp, neutral or clean."""
     soft = image.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.7) * max(image.size) / 160))
-    pixels = np.asarray(soft, dtype=np.float64)
+    pixels = np.asarray(soft, dtype=np.float32)
     pixels *= rng.uniform(0.82, 1.2) * rng.normal(1, 0.06, 3)
     grey = pixels.mean(axis=2, keepdims=True)
     pixels = grey + rng.uniform(0.6, 1.25) * (pixels - grey)
     pixels = 118 + rng.uniform(0.75, 1.2) * (pixels - 118)
     pixels *= _vignette(image.size, rng.uniform(0, 0.35))
-    pixels += rng.uniform(1, 9) * rng.standard_normal(pixels.shape)
+    pixels += rng.uniform(0.5, 6) * _noise(pixels.shape, rng)
     return Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8))
 
 
@@ -29,7 +30,15 @@ def jpeg(image: Image.Image, rng: Generator) -> bytes:
     return file.getvalue()
 
 
-def _vignette(size: tuple[int, int], depth: float) -> Floats:
+def _noise(shape: tuple[int, ...], rng: Generator) -> Pixels:
+    """Sensor noise: most of it in the brightness, some of it in the colours."""
+    noise: Pixels = rng.standard_normal(shape, dtype=np.float32)
+    noise *= 0.5
+    noise += rng.standard_normal((*shape[:2], 1), dtype=np.float32)
+    return noise
+
+
+def _vignette(size: tuple[int, int], depth: float) -> Pixels:
     """Fall of the light from the middle to the corners, shape (height, width, 1)."""
-    x, y = (np.linspace(-1, 1, side) for side in size)
+    x, y = (np.linspace(-1, 1, side, dtype=np.float32) for side in size)
     return 1 - depth * (x[None, :, None] ** 2 + y[:, None, None] ** 2) / 2

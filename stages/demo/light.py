@@ -27,7 +27,7 @@ def weather(rng: Generator) -> Light:
     low = np.sqrt(1 - height**2)
     towards_sun = np.array([low * np.cos(around), height, low * np.sin(around) * 0.6 + 0.35])
     towards_sun /= np.linalg.norm(towards_sun)
-    brightness = rng.uniform(0.2, 1.0)
+    brightness = rng.uniform(0.3, 1.0)
     evening = np.array([1.0, 0.86, 0.66]) ** rng.uniform(0, 1.2)
     shade = np.array([0.86, 0.94, 1.0]) ** rng.uniform(0, 1.5)
     return Light(towards_sun, brightness * evening, (0.85 - 0.4 * brightness) * shade)
@@ -53,8 +53,9 @@ def encode(linear: Floats) -> Floats:
 def paint(image: Image.Image, surface: Surface, light: Light, scale: float) -> None:
     """Draw a surface into an image of `scale` pixels per pixel of the photo, far facets first."""
     order = np.argsort(surface.corners[:, :, 2].mean(axis=1), kind="stable")
-    seen = surface.corners[order, :, :2] * [scale, -scale] + [0, image.height]
-    colours = encode(lit(surface, light)[order]).astype(int)
+    rings = surface.corners[order, :, :2] * [scale, -scale] + [0, image.height]
+    inside = ((rings.max(axis=1) > 0) & (rings.min(axis=1) < image.size)).all(axis=1)
+    colours = encode(lit(surface, light)[order[inside]]).astype(int)
     draw = ImageDraw.Draw(image)
-    for ring, colour in zip(seen.reshape(-1, 8).tolist(), colours.tolist(), strict=True):
+    for ring, colour in zip(rings[inside].reshape(-1, 8).tolist(), colours.tolist(), strict=True):
         draw.polygon(ring, fill=tuple(colour))

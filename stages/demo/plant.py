@@ -34,20 +34,29 @@ class Variety:
     """How far above its foot a head's middle is, in its radii."""
 
 
-def plant(variety: Variety, centre: Floats, radius: float, rng: Generator) -> Surface:
-    """Grow a plant whose head is at `centre`, shape (3,), and `radius` pixels large."""
-    axis = _look(variety.tilt_deg, rng)
-    foot = centre - variety.middle * radius * axis
-    head = pose(variety.head(rng), axis, rng.uniform(0, 2 * np.pi), radius, foot)
+@dataclass(frozen=True)
+class Head:
+    """Where a flower's head is in the photo, in pixels."""
+
+    centre: Floats
+    """Array of shape (3,)."""
+    radius: float
+
+
+def plant(variety: Variety, head: Head, rng: Generator) -> Surface:
+    """Grow a whole plant, given where its head is."""
+    axis, radius = _look(variety.tilt_deg, rng), head.radius
+    foot = head.centre - variety.middle * radius * axis
+    flower = pose(variety.head(rng), axis, rng.uniform(0, 2 * np.pi), radius, foot)
     path = _stem_path(foot, axis, radius, rng)
-    taper = variety.stem.radius * radius * np.linspace(1.0, 1.3, path.shape[1])
-    stem = tubes(path, taper[None], Skin(variety.stem.stops[::-1], 0.05), rng)
+    thick = variety.stem.radius * radius * np.linspace(1.0, 1.3, path.shape[1])
+    stem = tubes(path, thick[None], Skin(variety.stem.stops[::-1], 0.05), rng, sides=3)
     at = round(variety.leaf_at * (path.shape[1] - 1))
     upward = path[0, max(at - 1, 0)] - path[0, at]
     upward /= np.linalg.norm(upward)
     spin = rng.uniform(0, 2 * np.pi)
     leaves = pose(variety.leaves(rng), upward, spin, rng.uniform(0.8, 1.2) * radius, path[0, at])
-    return join(head, stem, leaves)
+    return join(flower, stem, leaves)
 
 
 def _look(tilt_deg: tuple[float, float], rng: Generator) -> Floats:

@@ -1,9 +1,9 @@
 """Petals, leaves and stems as bent surfaces made of small four-cornered facets.
 
 Everything that grows is one of three shapes: a whorl of petals around an axis, a bundle of tubes
-along paths, or a disc of florets. A head is made around the origin, looks along +z and is about 1 in
-radius; ``pose`` turns it and puts it in the photo, where x is right, y is up and z is towards the
-viewer, in pixels.
+along paths, or a disc of florets. A head is made around the origin, looks along +z and is about 1
+in radius; ``pose`` turns it and puts it in the photo, where x is right, y is up and z is towards
+the viewer, in pixels.
 """
 
 from dataclasses import dataclass
@@ -97,7 +97,7 @@ def petals(whorl: Whorl, skin: Skin, rng: Generator) -> Surface:
     return _facets(points, skin, rng)
 
 
-def tubes(paths: Floats, radius: Floats, skin: Skin, rng: Generator) -> Surface:
+def tubes(paths: Floats, radius: Floats, skin: Skin, rng: Generator, sides: int = 1) -> Surface:
     """Grow stems or blades of grass: the half of a tube that the viewer sees.
 
     Parameters
@@ -106,11 +106,13 @@ def tubes(paths: Floats, radius: Floats, skin: Skin, rng: Generator) -> Surface:
     radius : ndarray of shape (n_tubes, n_points) or one that broadcasts to it
     skin : Skin
     rng : Generator
+    sides : int
+        Facets across: 1 makes a flat ribbon, 3 a stem.
     """
     step = np.gradient(paths[..., :2], axis=1)
     step /= np.linalg.norm(step, axis=-1, keepdims=True) + 1e-9
     side = np.stack([-step[..., 1], step[..., 0], np.zeros(step.shape[:2])], axis=-1)
-    angle = np.array([np.pi, 2 * np.pi / 3, np.pi / 3, 0])[:, None]
+    angle = np.linspace(np.pi, 0, sides + 1)[:, None]
     near = np.array([0.0, 0.0, 1.0])
     ring = np.cos(angle) * side[:, :, None] + np.sin(angle) * near
     points = paths[:, :, None] + np.broadcast_to(radius, paths.shape[:2])[..., None, None] * ring

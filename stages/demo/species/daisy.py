@@ -19,11 +19,12 @@ def variety(rng: Generator) -> Variety:
         ring = Whorl(
             around(rays, rng, 0.25),
             length=rng.normal(1 - disc, 0.03, rays),
-            width=rng.normal(2.5 / rays, 0.008, rays),
+            width=rng.normal(2.7 / rays, 0.008, rays),
             bend=(0.35, rng.normal(droop * 0.5, 0.1, rays), rng.normal(-0.3 * droop, 0.15, rays)),
             cup=-0.5,
             foot=disc * 0.8,
-            taper=(0.35, 0.22),
+            taper=(0.35, 0.3),
+            facets=(6, 2),
         )
         return join(petals(ring, skin, rng), florets(70, disc, 0.16, eye, rng))
 

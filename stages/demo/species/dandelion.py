@@ -26,43 +26,54 @@ def variety(rng: Generator) -> Variety:
     stem = Stem(0.06, stops("#7d8f4a", "#9a7a5a"))
     if rng.random() < CLOCKS:
         return Variety(clock, leaves, stem, tilt_deg=(30, 85))
-    skin = Skin(petal_colour(rng, yellow=5, orange=1, cream=0.6), 0.12)
+    skin = Skin(petal_colour(rng, yellow=4, orange=1), 0.12)
+    count = int(rng.integers(130, 170))
 
     def head(rng: Generator) -> Surface:
-        count = int(rng.integers(90, 120))
         rank = (np.arange(count) + 0.5) / count  # 0 is the middle
-        upright = 1.5 - 1.45 * rank + rng.normal(0, 0.1, count)
+        upright = 1.55 - 1.5 * rank + rng.normal(0, 0.1, count)
         cushion = Whorl(
             np.arange(count) * GOLDEN_ANGLE + rng.normal(0, 0.1, count),
-            length=0.42 + 0.55 * rank + rng.normal(0, 0.03, count),
-            width=0.045,
-            bend=(upright, upright - 0.1, upright - 0.35),
+            length=0.5 + 0.4 * np.sqrt(rank) + rng.normal(0, 0.03, count),
+            width=0.055,
+            bend=(upright, upright - 0.1, upright - 0.3),
             cup=0.2,
-            foot=0.02 + 0.05 * rank,
-            taper=(0.2, 0.15),
-            facets=(4, 1),
+            foot=0.02 + 0.1 * rank,
+            taper=(0.25, 0.12),
+            facets=(3, 1),
         )
-        return petals(cushion, skin, rng)
+        heart = florets(50, 0.36, 0.5, skin, rng)
+        return join(petals(cushion, skin, rng), heart, _bracts(rng))
 
     return Variety(head, leaves, stem, tilt_deg=(0, 80), middle=0.15)
 
 
+def _bracts(rng: Generator) -> Surface:
+    collar = Whorl(
+        around(12, rng),
+        length=0.6,
+        width=0.08,
+        bend=(0.5, 0.0, -0.9),
+        cup=0.2,
+        taper=(0.3, 0.7),
+        facets=(4, 1),
+    )
+    return petals(collar, Skin(stops("#55702f", "#7f9650")), rng)
+
+
 def clock(rng: Generator) -> Surface:
-    """Grow the ball of seeds: a stalk and a star of hairs for each."""
-    count = int(rng.integers(70, 100))
-    ends = _sphere(count)
-    white = Skin(stops("#d6d3c4", "#f6f4ec"), 0.06)
-    stalks = np.stack([0.16 * ends, 0.5 * ends, 0.8 * ends], axis=1)
-    hairs = 7
-    sway = rng.normal(0, 0.27, (count, hairs, 3))
-    tips = 0.95 * ends[:, None] + sway
-    tips *= (0.98 / np.linalg.norm(tips, axis=-1))[..., None]
-    root = np.broadcast_to(0.8 * ends[:, None], tips.shape)
-    stars = np.stack([root, tips], axis=2).reshape(-1, 2, 3)
-    core = Skin(stops("#6b4a2a", "#8a6a3c"), 0.2)
-    heart = florets(40, 0.2, 0.16, core, rng)
-    thin = np.full((1, 1), 0.009)
-    return join(heart, tubes(stalks, thin, white, rng), tubes(stars, thin, white, rng))
+    """Grow the ball of seeds: a stalk and an umbrella of hairs for each."""
+    out = _sphere(int(rng.integers(70, 95)))
+    side = np.cross(out, rng.normal(0, 1, out.shape))
+    side /= np.linalg.norm(side, axis=1, keepdims=True)
+    turn = np.arange(8)[:, None, None] * np.pi / 4
+    spokes = np.cos(turn) * side + np.sin(turn) * np.cross(out, side)  # (8, n_seeds, 3)
+    tips = 0.96 * out + 0.2 * spokes * rng.uniform(0.8, 1.2, (*spokes.shape[:2], 1))
+    hairs = np.stack([np.broadcast_to(0.84 * out, tips.shape), tips], axis=2).reshape(-1, 2, 3)
+    stalks = np.stack([0.16 * out, 0.84 * out], axis=1)
+    thin, white = np.array([[0.011]]), Skin(stops("#d6d3c4", "#f8f6ee"), 0.06)
+    seeds = florets(40, 0.2, 0.16, Skin(stops("#6b4a2a", "#8a6a3c"), 0.2), rng)
+    return join(seeds, tubes(stalks, thin, white, rng), tubes(hairs, thin, white, rng))
 
 
 def leaves(rng: Generator) -> Surface:

@@ -20,7 +20,9 @@ def variety(rng: Generator) -> Variety:
     open_by = rng.uniform(0.1, 0.75)  # the bowl's slope, in radians
 
     def head(rng: Generator) -> Surface:
-        inner, outer = (_bowl(open_by + lift, rng) for lift in (0.3, 0.0))
+        count = int(rng.integers(2, 4))
+        outer = _bowl(count, open_by, 0.0, rng)
+        inner = _bowl(count, open_by + 0.3, np.pi / count, rng)
         stamens = Whorl(
             around(36, rng, 0.5),
             length=rng.uniform(0.18, 0.34, 36),
@@ -39,18 +41,17 @@ def variety(rng: Generator) -> Variety:
     return Variety(head, leaves, Stem(0.04, GREEN), tilt_deg=(5, 88), middle=0.25)
 
 
-def _bowl(slope: float, rng: Generator) -> Whorl:
-    count = int(rng.integers(2, 4))
+def _bowl(count: int, slope: float, turn: float, rng: Generator) -> Whorl:
     return Whorl(
-        around(count, rng, 0.1) + rng.uniform(0, np.pi),
+        around(count, rng, 0.1) + turn,
         length=rng.normal(1.0, 0.05, count),
-        width=rng.normal(0.78, 0.05, count),
+        width=rng.normal(1.1 - 0.16 * count, 0.05, count),
         bend=(slope + 0.15, slope, slope + rng.normal(0.25, 0.2, count)),
         cup=0.85,
         foot=0.03,
         taper=(0.6, 0.2),
         ruffle=0.055,
-        facets=(6, 9),
+        facets=(7, 10),
     )
 
 
