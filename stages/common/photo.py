@@ -2,15 +2,18 @@
 
 ``prepare`` and ``predict`` both come through here, so that a photo has the same pixels in both.
 JPEG, PNG, WebP, BMP, TIFF and GIF (its first frame) are decoded, told apart by content and never by
-the file's name.
+the file's name. Whatever machine decodes a photo, the pixels are the same: all arithmetic on the
+way is on integers.
 """
 
 import io
+import math
 import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
@@ -28,6 +31,11 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """What undoes each EXIF orientation."""
+
+SPARE = 1.5
+"""A JPEG is decoded at a half, a quarter or an eighth of its size if that leaves this many times the
+pixels per side that are needed. The result then differs less from that of a full decode (38 to 44
+dB) than those of two good filters do from each other (35 to 37 dB)."""
 
 # Pillow's own guard warns at one size and raises at twice that; `Limits` is the one guard here.
 Image.MAX_IMAGE_PIXELS = None
@@ -85,7 +93,7 @@ def decode_photo(content: bytes, size_px: int, limits: Limits) -> Photo:
     PhotoError
         If the bytes are no photo, are cut or broken, or are outside of `limits`. Reasons:
         ``empty``, ``not_an_image``, ``too_many_pixels``, ``too_small``, ``extreme_aspect``,
-        ``truncated``, ``unsupported``, ``unreadable``.
+        ``truncated``, ``damaged``, ``unsupported``.
     """
     if not content:
         raise PhotoError("empty", "the file has no bytes")
@@ -93,10 +101,11 @@ def decode_photo(content: bytes, size_px: int, limits: Limits) -> Photo:
         warnings.simplefilter("ignore")  # what a decoder tolerates is no news for the user
         with _open(content) as image:
             _check_limits(image, limits)
-            _load(image)
-            width, height = image.size
+            scaled, scale = _load(image, content, size_px)
+            # A scaled side is rounded up, but its content ends where the division ends.
+            square = fit_square(to_rgb(scaled), image.width / scale, image.height / scale, size_px)
             orientation = _orientation(image)
-            square = fit_square(to_rgb(image), size_px)
+            width, height = image.size
     if orientation in TURNS:  # turning the small square gives what turning the whole photo would
         square = square.transpose(TURNS[orientation])
     if orientation >= 5:
@@ -104,13 +113,15 @@ def decode_photo(content: bytes, size_px: int, limits: Limits) -> Photo:
     return Photo(np.asarray(square), width, height)
 
 
-def fit_square(image: Image.Image, size_px: int) -> Image.Image:
-    """Scale the shorter side to `size_px` and cut the middle of the longer one."""
-    side = min(image.size)
-    left, top = (image.width - side) / 2, (image.height - side) / 2
-    return image.resize(
-        (size_px, size_px), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side)
-    )
+def fit_square(image: Image.Image, width: float, height: float, size_px: int) -> Image.Image:
+    """Scale the shorter side to `size_px` and cut the middle of the longer one.
+
+    The photo fills the `width` and `height` of `image` that are given, from the upper left corner.
+    """
+    side = min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    box = (left, top, left + side, top + side)
+    return image.resize((size_px, size_px), Image.Resampling.HAMMING, box=box)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -121,6 +132,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
     PhotoError
         With the reason ``unsupported`` for numbers without a known white, as float TIFFs hold.
     """
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
     if image.mode.startswith("I;16"):
         grey = np.asarray(image).astype(np.uint32)
         return Image.fromarray(((grey * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
@@ -152,17 +165,51 @@ def _check_limits(image: Image.Image, limits: Limits) -> None:
         raise PhotoError("extreme_aspect", f"{size} is over {limits.max_aspect_ratio:g} to 1")
 
 
-def _load(image: Image.Image) -> None:
+def _load(image: Image.Image, content: bytes, size_px: int) -> tuple[Image.Image, int]:
+    """Decode all of the photo; return it, and how many times smaller it is than it was."""
+    if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
+        enough = min(image.size) / (SPARE * size_px)
+        scale = next((n for n in (8, 4, 2) if n <= enough), 1)
+        pixels = _decode_jpeg(content, image.size, scale)
+        if pixels is not None:
+            return Image.fromarray(pixels), scale
     try:
         image.load()
     except Exception as error:  # as in _open
         raise _broken(error) from error
+    return image, 1
+
+
+def _decode_jpeg(content: bytes, size: tuple[int, int], scale: int) -> npt.NDArray[np.uint8] | None:
+    """Decode a JPEG, already scaled down, and notice damage that Pillow passes over.
+
+    Pillow ignores libjpeg's warnings: of JPEGs cut short and closed again it accepts every one,
+    with the rest of the picture grey.
+
+    Returns
+    -------
+    uint8 array of shape (height, width, 3), or None for what only Pillow can tell.
+    """
+    width, height = size
+    try:
+        return np.asarray(
+            simplejpeg.decode_jpeg(
+                content, min_width=math.ceil(width / scale), min_height=math.ceil(height / scale)
+            )
+        )
+    except ValueError as error:
+        text = str(error)
+        if "remature end" in text:
+            raise PhotoError("truncated", text) from error
+        if "Corrupt JPEG data" in text:
+            raise PhotoError("damaged", text) from error
+        return None
 
 
 def _broken(error: Exception) -> PhotoError:
     text = " ".join(str(error).split()) or type(error).__name__
     cut = isinstance(error, EOFError) or "truncated" in text.lower()
-    return PhotoError("truncated" if cut else "unreadable", text)
+    return PhotoError("truncated" if cut else "damaged", text)
 
 
 def _orientation(image: Image.Image) -> int:
