@@ -32,13 +32,13 @@ def jpeg(image: Image.Image, rng: Generator) -> bytes:
 
 def _noise(shape: tuple[int, ...], rng: Generator) -> Pixels:
     """Sensor noise: most of it in the brightness, some of it in the colours."""
-    noise: Pixels = rng.standard_normal(shape, dtype=np.float32)
-    noise *= 0.5
-    noise += rng.standard_normal((*shape[:2], 1), dtype=np.float32)
-    return noise
+    grey: Pixels = rng.standard_normal((*shape[:2], 1), dtype=np.float32)
+    colour: Pixels = rng.standard_normal(shape, dtype=np.float32)
+    return grey + np.float32(0.5) * colour
 
 
 def _vignette(size: tuple[int, int], depth: float) -> Pixels:
     """Fall of the light from the middle to the corners, shape (height, width, 1)."""
-    x, y = (np.linspace(-1, 1, side, dtype=np.float32) for side in size)
-    return 1 - depth * (x[None, :, None] ** 2 + y[:, None, None] ** 2) / 2
+    x, y = (np.linspace(-1, 1, side) for side in size)
+    fall = depth * (x[None, :, None] ** 2 + y[:, None, None] ** 2) / 2
+    return (1 - fall).astype(np.float32)

@@ -11,7 +11,7 @@ from stages.demo.surface import Floats, Surface, join
 
 FINE = 2.0  # image pixels per pixel of the photo: drawn larger, then averaged down
 
-SIZES = {1: (0.2, 0.46), 2: (0.17, 0.3), 3: (0.14, 0.25), 5: (0.12, 0.19)}
+SIZES = {1: (0.24, 0.46), 2: (0.2, 0.32), 3: (0.17, 0.26), 5: (0.14, 0.2)}
 """Least and greatest radius of a head, in shorter sides of the photo, by the number of heads."""
 OFTEN = (0.5, 0.22, 0.16, 0.12)
 
