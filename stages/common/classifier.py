@@ -115,8 +115,9 @@ def load_classifier(folder: Path, device: torch.device) -> Classifier:
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
+        first = str(error).splitlines()[1].strip()
         raise UserError(
-            f"{folder}: model.safetensors does not fit model.json: {error}; {_REMEDY}"
+            f"{folder}: model.safetensors does not fit model.json: {first} {_REMEDY}"
         ) from error
     network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     return Classifier(network, card)

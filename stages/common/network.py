@@ -5,6 +5,8 @@ pooling before a shortcut's projection of He et al., "Bag of tricks for image cl
 convolutional neural networks" (2019).
 """
 
+from collections import OrderedDict
+
 import torch
 from torch import Tensor, nn
 
@@ -15,16 +17,16 @@ def build_network(width: int, classes: int) -> nn.Module:
     It maps normalised photos, float (B, 3, H, W), to logits, float (B, classes). H and W may be any
     size from 32 px up.
     """
-    return nn.Sequential(
-        convolution(3, width, stride=2),
-        nn.ReLU(inplace=True),
-        ResidualBlock(width, width, stride=1),
-        ResidualBlock(width, 2 * width, stride=2),
-        ResidualBlock(2 * width, 4 * width, stride=2),
-        ResidualBlock(4 * width, 8 * width, stride=2),
-        GlobalAverage(),
-        nn.Linear(8 * width, classes),
-    )
+    layers = {
+        "stem": nn.Sequential(convolution(3, width, stride=2), nn.ReLU(inplace=True)),
+        "block1": ResidualBlock(width, width, stride=1),
+        "block2": ResidualBlock(width, 2 * width, stride=2),
+        "block3": ResidualBlock(2 * width, 4 * width, stride=2),
+        "block4": ResidualBlock(4 * width, 8 * width, stride=2),
+        "average": GlobalAverage(),
+        "head": nn.Linear(8 * width, classes),
+    }
+    return nn.Sequential(OrderedDict(layers))
 
 
 def convolution(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:

@@ -6,13 +6,14 @@ starts, and all its problems are reported at once, each as ``params.yaml: sectio
 """
 
 import difflib
+import math
 import re
 from collections.abc import Hashable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
 from stages.common.errors import UserError
@@ -66,14 +67,16 @@ class Prepare(Section):
     near_duplicate_bits: Annotated[int, Field(ge=0, le=16)]
     """Photos whose perceptual hashes differ in at most this many bits stay in one split."""
 
-    @model_validator(mode="after")
-    def _leave_a_train_split(self) -> Self:
-        if self.validation_fraction + self.test_fraction >= 1:
+    @field_validator("test_fraction")
+    @classmethod
+    def _leave_a_train_split(cls, test: float, info: ValidationInfo) -> float:
+        validation = info.data.get("validation_fraction", 0)
+        if validation + test >= 1:
             raise ValueError(
-                "validation_fraction + test_fraction must be below 1, so that photos are left to "
-                f"train on, got {self.validation_fraction} + {self.test_fraction}"
+                f"below 1 - validation_fraction = {1 - validation:g}, so that photos are left to "
+                "train on"
             )
-        return self
+        return test
 
 
 class Model(Section):
@@ -105,19 +108,18 @@ class Train(Section):
     averaging_decay: Fraction
     """Decay per step of the averaged weights that are validated and kept; 0 averages nothing."""
     first_image_size_px: Annotated[int, Field(ge=16, le=1024)]
-    """Side of the first epochs' images; it grows to prepare.image_size_px."""
+    """Side of the first epochs' images; from there it grows to prepare.image_size_px."""
     min_crop_area: Annotated[float, Field(gt=0, le=1)]
     """Smallest share of a photo that a training crop shows; 1 crops nothing."""
     color_jitter: Fraction
     """Largest relative change of brightness, contrast and saturation; 0 changes nothing."""
 
-    @model_validator(mode="after")
-    def _warm_up_within_the_run(self) -> Self:
-        if self.warmup_epochs >= self.epochs:
-            raise ValueError(
-                f"warmup_epochs must be below epochs, got {self.warmup_epochs} of {self.epochs}"
-            )
-        return self
+    @field_validator("warmup_epochs")
+    @classmethod
+    def _warm_up_within_the_run(cls, warmup: float, info: ValidationInfo) -> float:
+        if warmup >= info.data.get("epochs", math.inf):
+            raise ValueError(f"below train.epochs = {info.data['epochs']}")
+        return warmup
 
 
 class Evaluate(Section):
@@ -139,15 +141,6 @@ class Params(Section):
     train: Train
     evaluate: Evaluate
 
-    @model_validator(mode="after")
-    def _grow_the_image_size(self) -> Self:
-        if self.train.first_image_size_px > self.prepare.image_size_px:
-            raise ValueError(
-                "train.first_image_size_px must be at most prepare.image_size_px, got "
-                f"{self.train.first_image_size_px} and {self.prepare.image_size_px}"
-            )
-        return self
-
 
 def load_params(path: Path = PARAMS_FILE) -> Params:
     """Read and check the parameter file.
@@ -163,13 +156,11 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         raise UserError(f"{path}: not found; run from the project's folder") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from error
-    loader = _StrictLoader(text)
     try:
+        loader = _StrictLoader(text)
         content = loader.get_single_data()
     except yaml.YAMLError as error:
         raise UserError(f"{path}: is not valid YAML: {_one_line(error)}") from error
-    finally:
-        loader.dispose()
     problems = [f"{path}: {key} stands twice; keep one" for key in loader.duplicates]
     try:
         params = Params.model_validate(content)
@@ -189,14 +180,11 @@ class _StrictLoader(yaml.SafeLoader):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.duplicates: list[str] = []
-        self._sections: list[str] = []
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                self.duplicates.append(".".join([*self._path_to(node), str(key.value)]))
-            seen.add(key.value)
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = {key: None for i, key in enumerate(keys) if key in keys[:i]}
+        self.duplicates += [".".join([*self._path_to(node), key]) for key in twice]
         return super().construct_mapping(node, deep)
 
     def get_single_data(self) -> Any:
@@ -218,6 +206,20 @@ _StrictLoader.add_implicit_resolver(
 )
 
 
+_WORDING = {
+    "Input should be ": "",
+    "Value error, ": "",
+    "String should have at least 1 character": "a path",
+    "a valid integer": "a whole number",
+    "a valid ": "a ",
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "greater than": "above",
+    "less than": "below",
+}
+"""pydantic's words and ours, replaced in this order."""
+
+
 def _one_line(error: yaml.YAMLError) -> str:
     return re.sub(r"\s+", " ", str(error)).strip()
 
@@ -235,13 +237,12 @@ def _message(detail: ErrorDetails) -> str:
         return f"{name} is missing; add it (docs/parameters.md says what it means)"
     if kind == "extra_forbidden":
         return f"{name} is unknown{_nearest(detail['loc'])}"
-    if kind == "value_error":
-        text = str(detail["ctx"]["error"])
-        return f"{name}: {text}" if name else text
     if kind in ("model_type", "dict_type"):
         what = f"{name} must be" if name else "must hold"
         return f"{what} a section of `key: value` lines, got {_shown(detail['input'])}"
-    allowed = detail["msg"].replace("Input should be ", "").replace("a valid ", "a ")
+    allowed = detail["msg"]
+    for theirs, ours in _WORDING.items():
+        allowed = allowed.replace(theirs, ours)
     return f"{name} must be {allowed}, got {_shown(detail['input'])}"
 
 
@@ -256,7 +257,9 @@ def _nearest(location: tuple[int | str, ...]) -> str:
         section = _section_class(section, str(part))
     known = list(section.model_fields)
     near = difflib.get_close_matches(str(location[-1]), known, n=1)
-    return f"; did you mean {near[0]}?" if near else f"; known here: {', '.join(known)}"
+    if near:
+        return f"; did you mean {'.'.join([*map(str, location[:-1]), near[0]])}?"
+    return f"; known here: {', '.join(known)}"
 
 
 def _section_class(section: type[BaseModel], key: str) -> type[BaseModel]:

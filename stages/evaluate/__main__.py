@@ -59,12 +59,13 @@ def predict(
     """Return the class probabilities of the test split, float64 of shape (N, classes)."""
     test = store.indices("test")
     batches = np.split(test, range(batch_size, len(test), batch_size))
-    return np.concatenate(
-        [
-            classifier.probabilities(torch.from_numpy(store.images[rows]).to(device)).cpu().numpy()
-            for rows in batches
-        ]
-    ).astype(np.float64)
+    found = [
+        classifier.probabilities(torch.from_numpy(store.images[rows]).to(device)).cpu()
+        for rows in batches
+    ]
+    probabilities = torch.cat(found).double()
+    rounded_sums = probabilities.sum(dim=1, keepdim=True)  # 1 but for single precision
+    return (probabilities / rounded_sums).numpy()
 
 
 def tabulate(store: Store, probabilities: Probabilities) -> pd.DataFrame:

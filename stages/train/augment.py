@@ -88,7 +88,8 @@ def crop(photos: Tensor, draws: Tensor, size_px: int) -> Tensor:
     scale, shift = draws[:, :2], draws[:, 2:]
     theta = torch.cat([torch.diag_embed(scale), shift[:, :, None]], dim=2)  # (B, 2, 3)
     grid = F.affine_grid(theta, [len(photos), 3, size_px, size_px], align_corners=False)
-    return F.grid_sample(photos, grid, padding_mode="reflection", align_corners=False)
+    crops = F.grid_sample(photos, grid, padding_mode="reflection", align_corners=False)
+    return crops.contiguous(memory_format=torch.channels_last)
 
 
 def recolor(photos: Tensor, factors: Tensor) -> Tensor:

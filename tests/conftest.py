@@ -1,0 +1,99 @@
+"""What several test modules need: a tiny parameter file and a tiny store."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from stages.common.files import write_json
+from stages.common.params import Params, load_params
+from stages.common.store import Store, open_store
+
+ROOT = Path(__file__).parents[1]
+
+torch.set_num_threads(1)  # tiny networks gain nothing from a second thread
+
+TINY: dict[str, dict[str, Any]] = {
+    "demo": {"photos_per_species": 12, "image_size_px": 64},
+    "prepare": {"image_size_px": 32},
+    "model": {"width": 8},
+    "train": {"epochs": 3, "warmup_epochs": 1, "batch_size": 16, "first_image_size_px": 16},
+}
+"""What makes params.yaml small enough for a test."""
+
+
+def change_params(path: Path, changes: dict[str, dict[str, Any]]) -> None:
+    content = yaml.safe_load(path.read_text())
+    for section, values in changes.items():
+        content[section] |= values
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+@pytest.fixture
+def params_file(tmp_path: Path) -> Path:
+    path = tmp_path / "params.yaml"
+    path.write_text((ROOT / "params.yaml").read_text())
+    change_params(path, TINY)
+    return path
+
+
+@pytest.fixture
+def params(params_file: Path) -> Params:
+    return load_params(params_file)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store of 60 photos of two classes that anyone can tell apart: dark and light noise."""
+    folder = tmp_path / "prepared"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    images = (random.integers(0, 128, (60, 32, 32, 3)) + 127 * labels[:, None, None, None]).astype(
+        np.uint8
+    )
+    splits = np.repeat(["train", "validation", "test"], [40, 10, 10])
+    classes = np.array(["dark", "light"])
+    manifest = pd.DataFrame(
+        {
+            "path": [f"{classes[label]}/{i:02}.png" for i, label in enumerate(labels)],
+            "class": classes[labels],
+            "label": labels,
+            "split": splits,
+            "sha256": "0" * 64,
+            "width": 32,
+            "height": 32,
+            "group": range(60),
+        }
+    )
+    np.save(folder / "images.npy", images)
+    manifest.to_csv(folder / "manifest.csv", index=False)
+    counts = {
+        split: {
+            name: int(((splits == split) & (classes[labels] == name)).sum()) for name in classes
+        }
+        for split in ("train", "validation", "test")
+    }
+    write_json(
+        folder / "meta.json",
+        {
+            "schema_version": 1,
+            "classes": classes.tolist(),
+            "image_size_px": 32,
+            "mean": [0.5, 0.5, 0.5],
+            "std": [0.25, 0.25, 0.25],
+            "counts": counts,
+            "images_sha256": digest(folder / "images.npy"),
+            "manifest_sha256": digest(folder / "manifest.csv"),
+        },
+    )
+    return open_store(folder)
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,114 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stages.common.classifier import (
+    Classifier,
+    ModelCard,
+    load_classifier,
+    normalise,
+    save_classifier,
+)
+from stages.common.errors import UserError
+from stages.common.network import build_network
+
+CPU = torch.device("cpu")
+CARD = ModelCard(
+    architecture="flowernet",
+    width=8,
+    classes=["daisy", "rose", "tulip"],
+    image_size_px=32,
+    mean=[0.5, 0.4, 0.3],
+    std=[0.2, 0.25, 0.3],
+)
+
+
+@pytest.fixture
+def classifier() -> Classifier:
+    torch.manual_seed(0)
+    return Classifier(build_network(8, 3).eval(), CARD)
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    values = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    return torch.from_numpy(values)
+
+
+@pytest.fixture
+def models(classifier: Classifier, tmp_path: Path) -> Path:
+    save_classifier(classifier, tmp_path / "models")
+    return tmp_path / "models"
+
+
+def test_a_saved_classifier_predicts_the_same(
+    classifier: Classifier, images: torch.Tensor, models: Path
+) -> None:
+    again = load_classifier(models, CPU)
+    torch.testing.assert_close(again.probabilities(images), classifier.probabilities(images))
+    assert again.card.classes == CARD.classes
+
+
+def test_the_same_classifier_is_the_same_bytes(classifier: Classifier, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save_classifier(classifier, tmp_path / name)
+    for file in ("model.safetensors", "model.json"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_probabilities_sum_to_one(classifier: Classifier, images: torch.Tensor) -> None:
+    torch.testing.assert_close(classifier.probabilities(images).sum(dim=1), torch.ones(4))
+
+
+def test_a_mirrored_photo_gets_the_same_prediction(
+    classifier: Classifier, images: torch.Tensor
+) -> None:
+    mirrored = classifier.probabilities(images.flip(2))
+    torch.testing.assert_close(mirrored, classifier.probabilities(images))
+
+
+def test_normalise_by_hand() -> None:
+    image = torch.tensor([[[[0, 255, 51]]]], dtype=torch.uint8)
+    expected = torch.tensor([(0 - 0.5) / 0.2, (1 - 0.4) / 0.25, (0.2 - 0.3) / 0.3])
+    torch.testing.assert_close(normalise(image, CARD.mean, CARD.std).flatten(), expected)
+
+
+def test_a_flipped_weight_byte_is_detected(models: Path) -> None:
+    path = models / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"model\.safetensors: is damaged"):
+        load_classifier(models, CPU)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema_version": 2}, r"model\.json: schema_version"),
+        ({"architecture": "resnet"}, r"model\.json: architecture"),
+        ({"width": 16}, r"model\.safetensors does not fit model\.json"),
+        ({"unknown": 1}, r"model\.json: unknown"),
+        ({"mean": [0.5]}, r"model\.json: mean"),
+    ],
+)
+def test_a_model_card_that_does_not_fit_is_refused(
+    models: Path, change: dict[str, object], message: str
+) -> None:
+    card = json.loads((models / "model.json").read_text())
+    (models / "model.json").write_text(json.dumps(card | change))
+    with pytest.raises(UserError, match=message) as caught:
+        load_classifier(models, CPU)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(models: Path) -> None:
+    (models / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"model\.safetensors: cannot be read"):
+        load_classifier(models, CPU)
+    (models / "model.json").unlink()
+    with pytest.raises(UserError, match=r"model\.json: cannot be read"):
+        load_classifier(models, CPU)

@@ -1,0 +1,33 @@
+import pytest
+import torch
+
+from stages.common.device import be_deterministic, choose_device
+from stages.common.errors import UserError
+
+
+def test_auto_takes_a_device_that_is_there() -> None:
+    expected = "cuda" if torch.cuda.is_available() else "cpu"
+    if not torch.backends.mps.is_available():
+        assert choose_device("auto", "train.device").type == expected
+
+
+def test_a_missing_device_is_an_error_and_no_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert choose_device("auto", "train.device") == torch.device("cpu")
+    with pytest.raises(UserError, match=r"train\.device is cuda, .* allowed here: auto, cpu"):
+        choose_device("cuda", "train.device")
+
+
+def test_auto_prefers_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choose_device("auto", "train.device") == torch.device("cuda")
+    assert choose_device("cpu", "train.device") == torch.device("cpu")
+
+
+def test_thread_count_is_the_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    be_deterministic(1)
+    assert torch.get_num_threads() == 1
+    assert torch.are_deterministic_algorithms_enabled()
+    be_deterministic(before)

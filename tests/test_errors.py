@@ -1,0 +1,35 @@
+import subprocess
+import sys
+
+import pytest
+
+from stages.common.errors import UserError, run_stage
+
+
+def run(body: str) -> subprocess.CompletedProcess[str]:
+    code = f"from stages.common.errors import UserError, run_stage\ndef main():\n    {body}\n"
+    return subprocess.run(
+        [sys.executable, "-c", code + "run_stage(main)"], capture_output=True, text=True
+    )
+
+
+def test_a_users_mistake_is_its_message_alone() -> None:
+    result = run("raise UserError('params.yaml: train.lr is wrong')")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "params.yaml: train.lr is wrong\n"
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    result = run("raise KeyError('oops')")
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+
+
+def test_an_interrupt_is_no_success() -> None:
+    result = run("raise KeyboardInterrupt")
+    assert (result.returncode, result.stderr) == (130, "interrupted\n")
+
+
+def test_a_stage_that_returns_is_a_success(capsys: pytest.CaptureFixture[str]) -> None:
+    run_stage(lambda: None)
+    assert issubclass(UserError, Exception)

@@ -1,0 +1,117 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from stages.common.errors import UserError
+from stages.common.network import build_network
+from stages.common.params import Params, Train
+from stages.common.store import Store
+from stages.train.augment import Augmentation
+from stages.train.batches import SplitPhotos, load_batches
+from stages.train.loop import Learner, train_one_epoch, validate
+from stages.train.run import Run
+from stages.train.running_loss import RunningLoss
+from stages.train.schedule import draw_order
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def network() -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return build_network(8, 2)
+
+
+def train(store: Store, params: Train) -> tuple[str, dict[str, torch.Tensor]]:
+    weights = Run(network(), store, params, CPU).train().state_dict()
+    return Path("metrics/loss.csv").read_text(), weights
+
+
+def test_two_runs_are_equal_to_the_byte(store: Store, params: Params) -> None:
+    first, first_weights = train(store, params.train)
+    again, again_weights = train(store, params.train)
+    assert again == first
+    assert all(torch.equal(first_weights[name], again_weights[name]) for name in first_weights)
+
+
+def test_another_seed_is_another_run(store: Store, params: Params) -> None:
+    first, _ = train(store, params.train)
+    other, _ = train(store, params.train.model_copy(update={"seed": 1}))
+    assert other != first
+
+
+def test_loader_workers_change_no_byte(store: Store, params: Params) -> None:
+    alone, weights = train(store, params.train)
+    helped, others = train(store, params.train.model_copy(update={"loader_workers": 2}))
+    assert helped == alone
+    assert all(torch.equal(weights[name], others[name]) for name in weights)
+
+
+def test_the_network_learns_to_tell_dark_from_light(store: Store, params: Params) -> None:
+    longer = params.train.model_copy(update={"epochs": 8, "lr": 0.01, "color_jitter": 0.0})
+    train(store, longer)
+    losses = pd.read_csv("metrics/loss.csv")
+    assert list(losses["epoch"]) == list(range(1, 9))
+    assert losses["val_accuracy"].max() == 1
+    assert losses["train_loss"].iloc[-1] < 0.6 * losses["train_loss"].iloc[0]
+
+
+def test_the_kept_weights_are_those_of_the_best_epoch(store: Store, params: Params) -> None:
+    run = Run(network(), store, params.train, CPU)
+    kept = run.train()
+    run.learner.averaged.network = kept
+    assert run._validate() == (run.best.val_loss, run.best.val_accuracy)
+    assert run.best == max(run.history, key=lambda epoch: (epoch.val_accuracy, -epoch.val_loss))
+
+
+def test_a_diverging_run_stops_with_epoch_batch_and_advice(store: Store, params: Params) -> None:
+    run = Run(network(), store, params.train, CPU)
+    with torch.no_grad():
+        next(run.learner.network.parameters()).fill_(float("nan"))
+    with pytest.raises(UserError, match=r"loss became nan at epoch 1, batch 1; lower train\.lr"):
+        run.train()
+    assert not Path("metrics/loss.csv").exists()
+
+
+def test_one_batch_can_be_overfitted(store: Store, params: Params) -> None:
+    quiet = params.train.model_copy(
+        update={"label_smoothing": 0.0, "color_jitter": 0.0, "min_crop_area": 1.0, "lr": 0.01}
+    )
+    learner = Learner(network(), quiet, 20, CPU)
+    photos = SplitPhotos.of(store, "train")
+    augment = Augmentation(quiet, store.meta, len(photos), epoch=1, size_px=32)
+    batch = list(load_batches(photos, draw_order(0, 1, 40)[:16], 16, 0))
+    losses = RunningLoss(epoch=1)
+    train_one_epoch(learner, batch * 40, augment, losses)
+    last = RunningLoss(epoch=2)
+    train_one_epoch(learner, batch, augment, last)
+    assert last.mean() < 0.05 < losses.mean()
+
+
+def test_validation_weights_a_short_last_batch_by_size(store: Store, params: Params) -> None:
+    learner = Learner(network(), params.train, 3, CPU)
+    run = Run(network(), store, params.train, CPU)
+    photos = SplitPhotos.of(store, "train")
+    order = draw_order(0, 1, 40)
+    by_16, by_40 = (
+        validate(learner, load_batches(photos, order, size, 0), run._normalise) for size in (16, 40)
+    )
+    assert by_16 == pytest.approx(by_40)
+
+
+def test_every_epoch_prints_a_line_of_80_columns(
+    store: Store, params: Params, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(store, params.train)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines[:3]] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    assert lines[3].startswith("kept epoch ")
+    assert max(map(len, lines)) <= 80
