@@ -33,9 +33,9 @@ TURNS = {
 """What undoes each EXIF orientation."""
 
 SPARE = 1.5
-"""A JPEG is decoded at a half, a quarter or an eighth of its size if that leaves this many times the
-pixels per side that are needed. The result then differs less from that of a full decode (38 to 44
-dB) than those of two good filters do from each other (35 to 37 dB)."""
+"""A JPEG is decoded at a half, a quarter or an eighth of its size if that leaves this many times
+the pixels per side that are needed. The result then differs less from that of a full decode (38 to
+44 dB) than those of two good filters do from each other (35 to 37 dB)."""
 
 # Pillow's own guard warns at one size and raises at twice that; `Limits` is the one guard here.
 Image.MAX_IMAGE_PIXELS = None

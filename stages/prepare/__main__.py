@@ -1,19 +1,21 @@
 """Photos to the store.
 
-Reads the photos that ``data.photos`` names; writes data/prepared and metrics/prepare.json. Run it
-with ``python -m stages.prepare``.
+Reads the photos that ``data.photos`` names; writes data/prepared, metrics/prepare.json and
+metrics/photos.png. Run it with ``python -m stages.prepare``.
 """
 
 from pathlib import Path
 
 from stages.common.errors import run_stage
-from stages.common.files import new_folder, write_json
+from stages.common.files import new_folder, write_bytes, write_json
 from stages.common.params import load_params
 from stages.common.store import STORE
+from stages.prepare.drawing import png
 from stages.prepare.stage import prepare_store
 from stages.prepare.summary import describe, summarize
 
 METRICS = Path("metrics/prepare.json")
+PICTURE = Path("metrics/photos.png")
 
 
 def main() -> None:
@@ -23,6 +25,7 @@ def main() -> None:
         outcome = prepare_store(Path(params.data.photos), params.prepare, folder)
     summary = summarize(outcome)
     write_json(METRICS, summary)
+    write_bytes(PICTURE, png(outcome.picture))
     print(describe(summary))
 
 

@@ -44,11 +44,11 @@ class ArrayFile:
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), 0, size)
 
-    def write(self, row: int, pixels: npt.NDArray[np.uint8]) -> None:
-        """Put an image, uint8 of shape (S, S, 3), in its place."""
+    def write(self, row: int, pixels: bytes) -> None:
+        """Put an image in its place."""
         with self.path.open("r+b", buffering=0) as file:
             file.seek(HEADER_BYTES + row * self.row_bytes)
-            file.write(pixels.tobytes())
+            file.write(pixels)
 
     def read(self, row: int) -> npt.NDArray[np.uint8]:
         """Return an image, uint8 of shape (S, S, 3)."""

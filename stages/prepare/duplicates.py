@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from stages.prepare.fingerprint import mirrored
 from stages.prepare.near import near_pairs
 
 
@@ -18,29 +19,24 @@ def mark_same_pixels(photos: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     photos : DataFrame
-        With ``path, class, pixels_sha256, reason, detail``, by path.
+        With ``path, class, sha256, pixels_sha256, reason, detail``, by path.
 
     Returns
     -------
     DataFrame
         The same with ``reason`` and ``detail`` filled in, and ``content_key``: the smallest sha256
-        of the files that have the photo's pixels.
+        of the files that have the photo's pixels, whatever their names.
     """
     photos = photos.copy()
     usable = photos[photos["reason"] == ""]
     same = usable.groupby("pixels_sha256")
     photos["content_key"] = same["sha256"].transform("min").reindex(photos.index, fill_value="")
-    first = same["path"].transform("first")
     conflicting = same["class"].transform("nunique") > 1
     repeated = usable.duplicated("pixels_sha256") & ~conflicting
-    _leave_out(photos, repeated, "duplicate", "same pixels as " + first)
-    others = "same pixels as photos of " + same["class"].transform(_joined)
-    _leave_out(photos, conflicting, "conflicting_label", others)
+    _leave_out(photos, repeated, "duplicate", "same pixels as " + same["path"].transform("first"))
+    others = same["class"].transform(lambda classes: ", ".join(sorted(set(classes))))
+    _leave_out(photos, conflicting, "conflicting_label", "same pixels under " + others)
     return photos
-
-
-def _joined(classes: "pd.Series[str]") -> str:
-    return ", ".join(sorted(set(classes)))
 
 
 def _leave_out(
@@ -51,21 +47,26 @@ def _leave_out(
     photos.loc[rows, "detail"] = detail[rows]
 
 
-def group_near(photos: pd.DataFrame, bits: int) -> npt.NDArray[np.object_]:
+def group_near(photos: pd.DataFrame, bits: int) -> "pd.Series[str]":
     """Return each photo's group: the smallest content key among the photos chained to it.
+
+    Photos are linked whose fingerprints, or that of one and of the other's mirror image, differ in
+    at most `bits` bits.
 
     Parameters
     ----------
     photos : DataFrame
         With ``fingerprint, content_key``.
     bits : int
-        Fingerprints that differ in at most so many bits are linked.
     """
     fingerprints, position = np.unique(
         photos["fingerprint"].to_numpy(np.uint64), return_inverse=True
     )
-    chained = chain(len(fingerprints), near_pairs(fingerprints, bits))
-    return photos.groupby(chained[position])["content_key"].transform("min").to_numpy(object)
+    pairs = [
+        near_pairs(fingerprints, other, bits) for other in (fingerprints, mirrored(fingerprints))
+    ]
+    chained = chain(len(fingerprints), np.concatenate(pairs))
+    return photos.groupby(chained[position])["content_key"].transform("min")
 
 
 def chain(count: int, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -94,3 +95,29 @@ def chain(count: int, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         low, high = sorted((root(left), root(right)))
         parent[high] = low
     return np.array([root(thing) for thing in range(count)], np.int64)
+
+
+def list_alike(photos: pd.DataFrame) -> pd.DataFrame:
+    """List for review every photo that has the same pixels as another or looks like it.
+
+    Parameters
+    ----------
+    photos : DataFrame
+        With ``number, path, class, content_key, group, split, reason``; group and split are empty
+        where a photo was left out.
+
+    Returns
+    -------
+    DataFrame
+        ``group, classes, path, class, split, reason, number``: the groups with the most classes
+        first, for those hold a wrong label most likely.
+    """
+    alike = photos[photos["content_key"] != ""].copy()
+    groups = alike[alike["group"] != ""].drop_duplicates("content_key")
+    of_key = groups.set_index("content_key")["group"]
+    alike["group"] = alike["content_key"].map(of_key).fillna(alike["content_key"]).str[:16]
+    alike["classes"] = alike.groupby("group")["class"].transform("nunique")
+    alike = alike[alike.duplicated("group", keep=False)]
+    return alike.sort_values(["classes", "group", "path"], ascending=[False, True, True])[
+        ["group", "classes", "path", "class", "split", "reason", "number"]
+    ]

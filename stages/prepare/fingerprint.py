@@ -1,7 +1,8 @@
 """A perceptual hash: photos that look alike have hashes that differ in few bits.
 
 The hash holds the signs of a photo's lowest spatial frequencies. They survive scaling,
-recompression and brightening. All arithmetic is on integers, so that the bits are the same on every machine.
+recompression and brightening. All arithmetic is on integers, so that the bits are the same on
+every machine.
 
 References
 ----------
@@ -12,25 +13,32 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-SIDE = 32
+SIDE_PX = 32
 FREQUENCIES = 8
 
 
 def _cosines() -> npt.NDArray[np.int64]:
     """Return the first rows of the discrete cosine transform, scaled and rounded to integers."""
     frequency = np.arange(FREQUENCIES)[:, None]
-    sample = np.arange(SIDE)[None, :]
-    cosines = 4096 * np.cos(np.pi * frequency * (2 * sample + 1) / (2 * SIDE))
+    sample = np.arange(SIDE_PX)[None, :]
+    cosines = 4096 * np.cos(np.pi * frequency * (2 * sample + 1) / (2 * SIDE_PX))
     return np.asarray(np.rint(cosines), dtype=np.int64)
 
 
 COSINES = _cosines()
-BITS = np.left_shift(np.uint64(1), np.arange(FREQUENCIES**2, dtype=np.uint64))
+BITS = np.uint64(1) << np.arange(FREQUENCIES**2, dtype=np.uint64)
+ODD_ACROSS = np.sum(BITS.reshape(FREQUENCIES, FREQUENCIES)[:, 1::2], dtype=np.uint64)
+"""The bits of the frequencies that a mirror turns over."""
 
 
 def fingerprint(square: Image.Image) -> int:
     """Return the 64-bit perceptual hash of a square image."""
-    grey = square.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
-    spectrum = COSINES @ np.asarray(grey, dtype=np.int64) @ COSINES.T
-    spectrum[0, 0] = 0  # the brightness
-    return int(BITS[spectrum.ravel() > 0].sum())
+    small = square.resize((SIDE_PX, SIDE_PX), Image.Resampling.BOX, reducing_gap=1.0)
+    spectrum = COSINES @ np.asarray(small.convert("L"), dtype=np.int64) @ COSINES.T
+    spectrum[0, 0] = 0  # the mean brightness says nothing
+    return int(np.sum(BITS[spectrum.ravel() > 0], dtype=np.uint64))
+
+
+def mirrored(fingerprints: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Return the fingerprints of the mirror images, left for right."""
+    return fingerprints ^ ODD_ACROSS

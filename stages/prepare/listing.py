@@ -80,8 +80,8 @@ class Listing:
     skipped: int
 
 
-def list_photos(path: Path) -> Listing:
-    """List the photos of a folder or an archive.
+def list_photos(path: Path, max_bytes: int) -> Listing:
+    """List the photos of a folder or an archive; larger files than `max_bytes` are refused.
 
     Raises
     ------
@@ -95,7 +95,10 @@ def list_photos(path: Path) -> Listing:
     candidates, refused = [], []
     for name, entry in named.items():
         found = _judge(name.removeprefix(wrapper), entry, entries)
-        if isinstance(found, Candidate):
+        if isinstance(found, Candidate) and found.entry.size > max_bytes:
+            detail = f"{found.entry.size} bytes, over {max_bytes}"
+            refused.append(LeftOut(found.path, "too_many_bytes", detail))
+        elif isinstance(found, Candidate):
             candidates.append(found)
         else:
             refused.append(found)

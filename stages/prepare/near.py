@@ -1,8 +1,8 @@
 """Pairs of alike fingerprints, found without comparing all pairs.
 
 A fingerprint is cut into four bands of 16 bits. Two fingerprints that differ in at most k bits
-differ in at most k // 4 bits within one band at least, so only photos that share a band up to that
-many flipped bits are compared.
+differ in at most k // 4 bits in one band at least. So photos are filed under the values of their
+bands, and each is compared only with those filed under a value that near to its own.
 """
 
 from collections.abc import Iterator
@@ -14,60 +14,65 @@ import numpy.typing as npt
 BANDS = 4
 BAND_BITS = 16
 BLOCK = 1 << 22
+"""Comparisons made at once: bounds the memory."""
 
+Fingerprints = npt.NDArray[np.uint64]
 Pairs = npt.NDArray[np.int64]
 
 
-def near_pairs(fingerprints: npt.NDArray[np.uint64], bits: int) -> Pairs:
-    """Find all pairs of fingerprints that differ in at most `bits` bits.
+def near_pairs(left: Fingerprints, right: Fingerprints, bits: int) -> Pairs:
+    """Find all pairs of two photos whose fingerprints differ in at most `bits` bits.
 
     Parameters
     ----------
-    fingerprints : uint64 array of shape (N,)
-        All different.
+    left, right : uint64 array of shape (N,)
+        Of the same photos, `right` perhaps of their mirror images. Equal values in `right` make
+        the search slow.
     bits : int
 
     Returns
     -------
     int64 array of shape (P, 2)
-        Positions, the smaller first, in ascending order, each pair once.
+        Positions in `left` and in `right`, the first below the second, ascending, each pair once.
     """
-    found = [
-        pairs
-        for band in range(BANDS)
-        for pairs in _pairs_in_band(fingerprints, BAND_BITS * band, bits)
-    ]
-    return np.unique(np.concatenate([np.empty((0, 2), np.int64), *found]), axis=0)
+    found = [np.empty((0, 2), np.int64)]
+    for shift in range(0, BANDS * BAND_BITS, BAND_BITS):
+        for i, j in _candidates(_band(left, shift), _band(right, shift), bits // BANDS):
+            near = (i < j) & (np.bitwise_count(left[i] ^ right[j]) <= bits)
+            found.append(np.stack([i[near], j[near]], axis=1))
+    return np.unique(np.concatenate(found), axis=0)
 
 
-def _pairs_in_band(fingerprints: npt.NDArray[np.uint64], shift: int, bits: int) -> Iterator[Pairs]:
-    bands = (fingerprints >> np.uint64(shift)).astype(np.uint16)
-    order = np.argsort(bands, kind="stable")
-    ordered = bands[order]
-    for flips in _flips(bits // BANDS):
-        first = np.searchsorted(ordered, bands ^ flips, "left")
-        last = np.searchsorted(ordered, bands ^ flips, "right")
-        for start, stop in _blocks(last - first):
-            counts = (last - first)[start:stop]
-            left = np.repeat(np.arange(start, stop), counts)
-            within = np.arange(len(left)) - np.repeat(np.cumsum(counts) - counts, counts)
-            right = order[np.repeat(first[start:stop], counts) + within]
-            pairs = np.stack([left, right], axis=1)[left < right]
-            distance = np.bitwise_count(fingerprints[pairs[:, 0]] ^ fingerprints[pairs[:, 1]])
-            yield pairs[distance <= bits]
+def _band(fingerprints: Fingerprints, shift: int) -> npt.NDArray[np.uint16]:
+    return (fingerprints >> np.uint64(shift)).astype(np.uint16)
 
 
-def _flips(count: int) -> list[np.uint16]:
-    """Return the masks of 16 bits with at most `count` set."""
+def _candidates(
+    left: npt.NDArray[np.uint16], right: npt.NDArray[np.uint16], flips: int
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Give the positions of all pairs of values that differ in at most `flips` bits, by blocks."""
+    filed = np.argsort(right, kind="stable")
+    start = np.searchsorted(right[filed], np.arange((1 << BAND_BITS) + 1))
+    for mask in _masks(flips):
+        wanted = (left ^ mask).astype(np.int64)
+        counts = start[wanted + 1] - start[wanted]
+        for first, last in _blocks(counts):
+            block = counts[first:last]
+            i = np.repeat(np.arange(first, last), block)
+            rank = np.arange(len(i)) - np.repeat(np.cumsum(block) - block, block)
+            yield i, filed[start[wanted[i]] + rank]
+
+
+def _masks(flips: int) -> list[np.uint16]:
+    """Return all band values with at most `flips` bits set."""
     return [
         np.uint16(sum(1 << bit for bit in chosen))
-        for size in range(count + 1)
-        for chosen in combinations(range(BAND_BITS), size)
+        for count in range(flips + 1)
+        for chosen in combinations(range(BAND_BITS), count)
     ]
 
 
 def _blocks(counts: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Cut positions into runs whose counts add up to about BLOCK, so that memory stays bounded."""
+    """Cut positions into runs whose counts add up to about BLOCK."""
     runs = np.cumsum(counts) // BLOCK
-    edges = [0, *(np.flatnonzero(np.diff(runs)) + 1).tolist(), len(counts)]
-    yield from pairwise(edges)
+    yield from pairwise([0, *(np.flatnonzero(np.diff(runs)) + 1).tolist(), len(counts)])

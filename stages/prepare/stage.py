@@ -4,16 +4,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from PIL import Image
 
-from stages.common.errors import UserError
+from stages.common.files import clear_errors
 from stages.common.params import Prepare
 from stages.common.photo import Limits
 from stages.prepare.array import ArrayFile
-from stages.prepare.decode import Decoded, Decoder, decode_photos
-from stages.prepare.duplicates import group_near, mark_same_pixels
+from stages.prepare.checks import check_classes, check_rejected
+from stages.prepare.decode import Decoded, Decoder
+from stages.prepare.duplicates import group_near, list_alike, mark_same_pixels
 from stages.prepare.listing import Listing, list_photos
+from stages.prepare.sheet import contact_sheet
 from stages.prepare.split import assign_splits
+from stages.prepare.workers import cores, decode_photos
 from stages.prepare.writing import write_store
+
+BYTES_PER_PIXEL = 8
+"""No honest photo needs more: four channels of 16 bits."""
 
 
 @dataclass(frozen=True)
@@ -25,31 +32,33 @@ class Outcome:
     skipped : int
         Hidden files, readme files and the like.
     classes : list of str
+        In the order of the labels.
     accepted : DataFrame
         By path, in the array's order.
     rejected : DataFrame
         ``path, reason, detail``, by path.
+    alike : DataFrame
+        Photos that are the same or look the same, by group.
+    picture : Image
+        The contact sheet.
     """
 
     skipped: int
     classes: list[str]
     accepted: pd.DataFrame
     rejected: pd.DataFrame
-
-    @property
-    def scanned(self) -> int:
-        """Files seen: accepted + rejected + skipped."""
-        return len(self.accepted) + len(self.rejected) + self.skipped
+    alike: pd.DataFrame
+    picture: Image.Image
 
 
 def prepare_store(
-    photos: Path, prepare: Prepare, folder: Path, workers: int | None = None
+    source: Path, prepare: Prepare, folder: Path, workers: int | None = None
 ) -> Outcome:
     """Fill an empty folder with the store of a source's photos.
 
     Parameters
     ----------
-    photos : Path
+    source : Path
         A folder or an archive with one folder per class.
     prepare : Prepare
     folder : Path
@@ -62,70 +71,35 @@ def prepare_store(
     UserError
         If the photos do not make a data set; the message says why and what to do.
     """
-    listing = list_photos(photos)
+    listing = list_photos(source, int(prepare.max_megapixels * 1e6 * BYTES_PER_PIXEL))
     array = ArrayFile(folder / "images.npy", prepare.image_size_px)
-    array.reserve(len(listing.candidates))
+    with clear_errors(array.path):
+        array.reserve(len(listing.candidates))
     limits = Limits(prepare.min_side_px, prepare.max_megapixels, prepare.max_aspect_ratio)
-    decoded = decode_photos(listing, Decoder(array, limits), workers)
-    judged = mark_same_pixels(_table(listing, decoded))
-    outcome = _outcome(listing, judged)
-    check_rejected(outcome, photos, prepare.max_rejected_fraction)
-    check_classes(outcome, photos)
-    outcome.accepted["group"] = group_near(outcome.accepted, prepare.near_duplicate_bits)
-    outcome.accepted["split"] = assign_splits(outcome.accepted, prepare)
-    write_store(folder, array, outcome.accepted, outcome.rejected, outcome.classes)
-    return outcome
+    decoded = decode_photos(listing, Decoder(array, limits), workers or cores())
+    photos = mark_same_pixels(_table(listing, decoded))
+    rejected = _rejected(listing, photos)
+    check_rejected(source, rejected, len(photos) + len(listing.refused), prepare)
+    check_classes(source, photos)
+    accepted = photos[photos["reason"] == ""].copy()
+    accepted["group"] = group_near(accepted, prepare.near_duplicate_bits)
+    accepted["split"] = assign_splits(accepted, prepare)
+    alike = list_alike(photos.join(accepted[["group", "split"]]).fillna(""))
+    picture = contact_sheet(array, photos, accepted, rejected, alike)
+    write_store(folder, array, listing.classes, accepted, rejected, alike)
+    return Outcome(listing.skipped, listing.classes, accepted, rejected, alike, picture)
 
 
 def _table(listing: Listing, decoded: list[Decoded]) -> pd.DataFrame:
+    """Return a row per candidate, by path."""
     table = pd.DataFrame(decoded, columns=list(Decoded._fields))
     table.insert(0, "path", [candidate.path for candidate in listing.candidates])
     table.insert(1, "class", [candidate.class_name for candidate in listing.candidates])
     return table
 
 
-def _outcome(listing: Listing, judged: pd.DataFrame) -> Outcome:
-    accepted = judged[judged["reason"] == ""].reset_index(drop=True)
-    refused = pd.DataFrame(listing.refused, columns=["path", "reason", "detail"])
-    left_out = judged.loc[judged["reason"] != "", ["path", "reason", "detail"]]
-    rejected = pd.concat([refused, left_out]).sort_values(["path", "reason", "detail"])
-    return Outcome(listing.skipped, listing.classes, accepted, rejected.reset_index(drop=True))
-
-
-def check_rejected(outcome: Outcome, photos: Path, allowed: float) -> None:
-    """Refuse to go on when too much was left out.
-
-    Raises
-    ------
-    UserError
-        With the count per reason and the first few photos left out.
-    """
-    rejected, judged = outcome.rejected, outcome.scanned - outcome.skipped
-    if len(rejected) <= allowed * judged:
-        return
-    reasons = rejected["reason"].value_counts().sort_index()
-    first = "".join(
-        f"\n  {row.path}: {row.reason}: {row.detail}" for row in rejected[:5].itertuples()
-    )
-    raise UserError(
-        f"{photos}: {len(rejected)} of {judged} photos would be left out, more than "
-        f"prepare.max_rejected_fraction ({allowed:g}) allows: "
-        f"{', '.join(f'{count} {reason}' for reason, count in reasons.items())}. "
-        f"Mend them, or allow more in params.yaml. The first are:{first}"
-    )
-
-
-def check_classes(outcome: Outcome, photos: Path) -> None:
-    """Refuse to go on when a class has lost all its photos.
-
-    Raises
-    ------
-    UserError
-        Naming those classes.
-    """
-    empty = sorted(set(outcome.classes) - set(outcome.accepted["class"]))
-    if empty:
-        raise UserError(
-            f"{photos}: no photo of {', '.join(map(repr, empty))} is left; "
-            "add photos that can be used or take the folder out"
-        )
+def _rejected(listing: Listing, photos: pd.DataFrame) -> pd.DataFrame:
+    columns = ["path", "reason", "detail"]
+    refused = pd.DataFrame(listing.refused, columns=columns)
+    left_out = photos.loc[photos["reason"] != "", columns]
+    return pd.concat([refused, left_out]).sort_values(columns).reset_index(drop=True)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pandas as pd
+
 from stages.prepare.stage import Outcome
 from stages.prepare.writing import count
 
@@ -9,20 +11,21 @@ from stages.prepare.writing import count
 def summarize(outcome: Outcome) -> dict[str, Any]:
     """Return the content of metrics/prepare.json: nested dicts, which a metrics diff can follow."""
     reasons = outcome.rejected["reason"].value_counts().sort_index()
+    accepted, rejected = len(outcome.accepted), len(outcome.rejected)
     return {
-        "scanned": outcome.scanned,
-        "accepted": len(outcome.accepted),
-        "rejected": len(outcome.rejected),
+        "scanned": accepted + rejected + outcome.skipped,
+        "accepted": accepted,
+        "rejected": rejected,
         "skipped": outcome.skipped,
         "photos": count(outcome.accepted, outcome.classes),
         "left_out": {str(reason): int(number) for reason, number in reasons.items()},
-        "near_duplicates": near_duplicates(outcome),
+        "near_duplicates": near_duplicates(outcome.accepted),
     }
 
 
-def near_duplicates(outcome: Outcome) -> dict[str, int]:
-    """Count groups of more than one photo, their photos, and the groups across labels."""
-    groups = outcome.accepted.groupby("group")["class"].agg(["size", "nunique"])
+def near_duplicates(accepted: pd.DataFrame) -> dict[str, int]:
+    """Count groups of more than one photo, their photos, and the groups across classes."""
+    groups = accepted.groupby("group")["class"].agg(["size", "nunique"])
     several = groups[groups["size"] > 1]
     return {
         "groups": len(several),

@@ -14,9 +14,10 @@ from stages.prepare.array import ArrayFile
 def write_store(
     folder: Path,
     array: ArrayFile,
+    classes: list[str],
     accepted: pd.DataFrame,
     rejected: pd.DataFrame,
-    classes: list[str],
+    alike: pd.DataFrame,
 ) -> None:
     """Close up the array and write the tables beside it.
 
@@ -33,6 +34,7 @@ def write_store(
     manifest["group"] = accepted["group"].str[:16]
     write_csv(folder / "manifest.csv", manifest)
     write_csv(folder / "rejected.csv", rejected)
+    write_csv(folder / "alike.csv", alike.drop(columns="number"))
     mean, std = train_statistics(accepted, array.side_px)
     meta = StoreMeta(
         schema_version=SCHEMA,

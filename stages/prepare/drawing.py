@@ -1,0 +1,119 @@
+"""Sections of tiles, drawn as one picture with the same bytes every time."""
+
+import io
+from dataclasses import dataclass
+from math import ceil
+
+from PIL import Image, ImageDraw, ImageFont
+
+from stages.prepare.array import ArrayFile
+
+PER_ROW = 10
+TILE_PX = 96
+GAP_PX = 8
+MARGIN_PX = 20
+TITLE_PX = 34
+LINE_PX = 14
+CAPTION_PX = 2
+MARK_PX = 4
+
+PAPER = "white"
+INK = "#222222"
+PALE = "#e8e8e8"
+MARKS = ("#0072b2", "#e69f00")
+"""Tell neighbouring groups apart, to colour-blind eyes too."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A photo in the picture.
+
+    Attributes
+    ----------
+    number : int or None
+        Its place in the array; None for a photo that could not be decoded.
+    caption : tuple of str
+        Lines below it.
+    mark : int or None
+        Which of `MARKS` stands above it.
+    """
+
+    number: int | None
+    caption: tuple[str, ...] = ()
+    mark: int | None = None
+
+
+@dataclass(frozen=True)
+class Section:
+    """A title and the tiles below it."""
+
+    title: str
+    tiles: list[Tile]
+
+    @property
+    def row_px(self) -> int:
+        """Height of a row of tiles with their captions."""
+        lines = max((len(tile.caption) for tile in self.tiles), default=0)
+        return MARK_PX + TILE_PX + CAPTION_PX + LINE_PX * lines + GAP_PX
+
+    @property
+    def height_px(self) -> int:
+        """Height of the whole section."""
+        return TITLE_PX + self.row_px * ceil(len(self.tiles) / PER_ROW) + GAP_PX
+
+
+def draw(sections: list[Section], array: ArrayFile) -> Image.Image:
+    """Draw sections one below the other, with photos from the array."""
+    width = 2 * MARGIN_PX + PER_ROW * TILE_PX + (PER_ROW - 1) * GAP_PX
+    height = 2 * MARGIN_PX + sum(section.height_px for section in sections)
+    picture = Image.new("RGB", (width, height), PAPER)
+    top = MARGIN_PX
+    for section in sections:
+        _draw_section(picture, section, top, array)
+        top += section.height_px
+    return picture
+
+
+def png(picture: Image.Image) -> bytes:
+    """Return a picture's PNG file."""
+    stream = io.BytesIO()
+    picture.save(stream, "PNG", compress_level=9)
+    return stream.getvalue()
+
+
+def _draw_section(picture: Image.Image, section: Section, top: int, array: ArrayFile) -> None:
+    pen = ImageDraw.Draw(picture)
+    pen.text((MARGIN_PX, top), section.title, INK, ImageFont.load_default(18))
+    for index, tile in enumerate(section.tiles):
+        left = MARGIN_PX + index % PER_ROW * (TILE_PX + GAP_PX)
+        upper = top + TITLE_PX + index // PER_ROW * section.row_px
+        if tile.mark is not None:
+            pen.rectangle((left, upper, left + TILE_PX - 1, upper + MARK_PX - 2), MARKS[tile.mark])
+        picture.paste(_pixels(tile, array), (left, upper + MARK_PX))
+        font = ImageFont.load_default(11)
+        for line, text in enumerate(tile.caption):
+            place = (left, upper + MARK_PX + TILE_PX + CAPTION_PX + line * LINE_PX)
+            pen.text(place, _cut(text, font), INK, font)
+
+
+def _pixels(tile: Tile, array: ArrayFile) -> Image.Image:
+    """Return the tile's photo, or a crossed sheet where there is none."""
+    if tile.number is not None:
+        image = Image.fromarray(array.read(tile.number))
+        return image.resize((TILE_PX, TILE_PX), Image.Resampling.BICUBIC)
+    blank = Image.new("RGB", (TILE_PX, TILE_PX), PALE)
+    pen = ImageDraw.Draw(blank)
+    last = TILE_PX - 1
+    pen.line((0, 0, last, last), "#bbbbbb")
+    pen.line((0, last, last, 0), "#bbbbbb")
+    return blank
+
+
+def _cut(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """Shorten a text in its middle until it is as wide as a tile."""
+    if font.getlength(text) <= TILE_PX:
+        return text
+    kept = len(text)
+    while font.getlength(f"{text[: kept // 2]}…{text[-(kept - kept // 2) :]}") > TILE_PX:
+        kept -= 1
+    return f"{text[: kept // 2]}…{text[-(kept - kept // 2) :]}"

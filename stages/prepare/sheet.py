@@ -1,0 +1,84 @@
+"""What the contact sheet shows: photos of each class, what was left out, and doubtful labels."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+
+from stages.prepare.array import ArrayFile
+from stages.prepare.drawing import PER_ROW, Section, Tile, draw
+
+CLASS_TILES = 60
+MOST_CLASSES = 30
+TILES_PER_REASON = 4
+MOST_LEFT_OUT = 3 * PER_ROW
+MOST_ALIKE = 3 * PER_ROW
+
+
+def contact_sheet(
+    array: ArrayFile,
+    photos: pd.DataFrame,
+    accepted: pd.DataFrame,
+    rejected: pd.DataFrame,
+    alike: pd.DataFrame,
+) -> Image.Image:
+    """Draw the contact sheet while the array still holds every decoded photo.
+
+    Parameters
+    ----------
+    array : ArrayFile
+    photos : DataFrame
+        Every decoded photo, with its ``number`` in the array.
+    accepted, rejected, alike : DataFrame
+    """
+    seen = f"{len(accepted)} photos as the network sees them, {array.side_px} x {array.side_px} px"
+    classes = _classes(accepted)
+    return draw([Section(seen, []), *classes, _left_out(photos, rejected), _alike(alike)], array)
+
+
+def _classes(accepted: pd.DataFrame) -> list[Section]:
+    """Choose photos by their content's hash: by chance, yet the same ones when data grow."""
+    classes = accepted.groupby("class")
+    count = max(2, min(PER_ROW, CLASS_TILES // len(classes)))
+    sections = []
+    for name, photos in list(classes)[:MOST_CLASSES]:
+        chosen = photos.sort_values("content_key").head(count)
+        tiles = [Tile(number) for number in chosen["number"]]
+        sections.append(Section(f"{name}: {len(photos)}", tiles))
+    more = len(classes) - MOST_CLASSES
+    if more > 0:
+        sections.append(Section(f"and {more} more classes", []))
+    return sections
+
+
+def _left_out(photos: pd.DataFrame, rejected: pd.DataFrame) -> Section:
+    """Choose a few photos for each reason; doubtful labels have their own section."""
+    shown = rejected[rejected["reason"] != "conflicting_label"]
+    chosen = shown.groupby("reason").head(TILES_PER_REASON).sort_values(["reason", "path"])
+    number_of = photos[photos["reason"] == "duplicate"].set_index("path")["number"].to_dict()
+    tiles = [
+        Tile(number_of.get(path), (reason, path.rpartition("/")[2]))
+        for path, reason in _rows(chosen.head(MOST_LEFT_OUT), "path", "reason")
+    ]
+    return Section(f"left out: {_of(len(tiles), len(shown))}", tiles)
+
+
+def _alike(alike: pd.DataFrame) -> Section:
+    """Choose photos that look the same and have different labels."""
+    doubtful = alike[alike["classes"] > 1]
+    turn, _ = pd.factorize(doubtful["group"])
+    chosen = doubtful.assign(mark=turn % 2).head(MOST_ALIKE)
+    tiles = [
+        Tile(number, (name, split or "left out"), mark)
+        for number, name, split, mark in _rows(chosen, "number", "class", "split", "mark")
+    ]
+    return Section(f"alike under different labels: {_of(len(tiles), len(doubtful))}", tiles)
+
+
+def _rows(table: pd.DataFrame, *columns: str) -> Iterator[tuple[Any, ...]]:
+    return table[list(columns)].itertuples(index=False, name=None)
+
+
+def _of(shown: int, count: int) -> str:
+    return str(count) if shown == count else f"{shown} of {count}"
