@@ -35,12 +35,12 @@ class Ground:
 
 
 GROUNDS = {
-    "meadow": Ground(stops("#4f7a2a", "#2c4a14"), GRASS, 150, 10, 1.8, 0.6),
-    "foliage": Ground(stops("#3f6a2a", "#1c3312"), GRASS, 20, 45, 4.0, 0.0),
-    "earth": Ground(stops("#6b513a", "#463222"), EARTH, 90, 30, 1.8, 0.7),
+    "meadow": Ground(stops("#4f7a2a", "#2c4a14"), GRASS, 90, 10, 1.8, 0.6),
+    "foliage": Ground(stops("#3f6a2a", "#1c3312"), GRASS, 20, 45, 5.0, 0.0),
+    "earth": Ground(stops("#6b513a", "#463222"), EARTH, 60, 20, 1.8, 0.7),
     "sky": Ground(stops("#7fb2e6", "#d5e3ea"), GRASS, 40, 10, 3.0, 0.0),
-    "haze": Ground(stops("#d9d8cf", "#a8ab98"), GRASS, 12, 12, 4.0, 0.0),
-    "hay": Ground(stops("#b09a62", "#7a6a3a"), STRAW, 130, 10, 2.0, 0.6),
+    "haze": Ground(stops("#d9d8cf", "#a8ab98"), GRASS, 12, 12, 5.0, 0.0),
+    "hay": Ground(stops("#b09a62", "#7a6a3a"), STRAW, 80, 10, 2.0, 0.6),
     "dusk": Ground(stops("#10140f", "#1c2416"), GRASS, 16, 10, 3.0, 0.0),
 }
 OFTEN = (0.24, 0.24, 0.12, 0.13, 0.09, 0.1, 0.08)
@@ -85,7 +85,7 @@ def blades(size: tuple[int, int], count: int, colours: Floats, rng: Generator) -
     root = rng.uniform([-0.1 * width, -0.3 * height], [1.1 * width, 0.7 * height], (count, 2))
     lean = rng.normal(0, 0.25, (count, 1)) * long
     rise = rng.uniform(0.2, 0.6, (count, 1)) * long
-    t = np.linspace(0, 1, 5)
+    t = np.linspace(0, 1, 4)
     x = root[:, :1] + lean * t**2
     y = root[:, 1:] + rise * t
     z = np.broadcast_to(-root[:, 1:] - 2 * long, y.shape)
@@ -106,7 +106,7 @@ def _draw_spots(image: Image.Image, ground: Ground, rng: Generator) -> None:
     petal = np.stack([tint[1] for tint in PETALS.values()])
     count = ground.spots
     colours = ground.edges[rng.integers(2, size=count)] * rng.uniform(0.4, 1.9, (count, 1))
-    other = rng.random(count) < 0.2
+    other = rng.random(count) < 0.12
     colours[other] = petal[rng.integers(len(petal), size=count)][other] * 0.7
     fills = encode(colours).astype(int).tolist()
     middles = rng.uniform(0, 1, (count, 2)) * image.size

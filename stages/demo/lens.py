@@ -12,14 +12,11 @@ Pixels = NDArray[np.float32]
 
 def expose(image: Image.Image, rng: Generator) -> Image.Image:
     """Take the picture as a hand-held camera would: never quite sharp, neutral or clean."""
-    soft = image.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.7) * max(image.size) / 160))
-    pixels = np.asarray(soft, dtype=np.float32)
-    pixels *= rng.uniform(0.82, 1.2) * rng.normal(1, 0.06, 3)
-    grey = pixels.mean(axis=2, keepdims=True)
-    pixels = grey + rng.uniform(0.6, 1.25) * (pixels - grey)
-    pixels = 118 + rng.uniform(0.75, 1.2) * (pixels - 118)
-    pixels *= _vignette(image.size, rng.uniform(0, 0.35))
-    pixels += rng.uniform(0.5, 6) * _noise(pixels.shape, rng)
+    soft = image.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.5) * max(image.size) / 160))
+    developed = soft.convert("RGB", _colour_matrix(rng))
+    noise = rng.standard_normal((image.height, image.width, 1), dtype=np.float32)
+    pixels = np.asarray(developed) * _vignette(image.size, rng.uniform(0, 0.35))
+    pixels += np.float32(rng.uniform(0.5, 4)) * noise
     return Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8))
 
 
@@ -30,11 +27,13 @@ def jpeg(image: Image.Image, rng: Generator) -> bytes:
     return file.getvalue()
 
 
-def _noise(shape: tuple[int, ...], rng: Generator) -> Pixels:
-    """Sensor noise: most of it in the brightness, some of it in the colours."""
-    grey: Pixels = rng.standard_normal((*shape[:2], 1), dtype=np.float32)
-    colour: Pixels = rng.standard_normal(shape, dtype=np.float32)
-    return grey + np.float32(0.5) * colour
+def _colour_matrix(rng: Generator) -> tuple[float, ...]:
+    """White balance, saturation, contrast, brightness: rows of weights of R, G, B and an offset."""
+    gain = rng.uniform(0.82, 1.2) * rng.normal(1, 0.04, 3)
+    saturation, contrast = rng.uniform(0.6, 1.25), rng.uniform(0.85, 1.15)
+    mixed = contrast * (saturation * np.eye(3) + (1 - saturation) / 3) * gain
+    offset = np.full((3, 1), 118 * (1 - contrast))  # around a middle grey
+    return tuple(np.hstack([mixed, offset]).ravel().tolist())
 
 
 def _vignette(size: tuple[int, int], depth: float) -> Pixels:

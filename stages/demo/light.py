@@ -56,6 +56,7 @@ def paint(image: Image.Image, surface: Surface, light: Light, scale: float) -> N
     rings = surface.corners[order, :, :2] * [scale, -scale] + [0, image.height]
     inside = ((rings.max(axis=1) > 0) & (rings.min(axis=1) < image.size)).all(axis=1)
     colours = encode(lit(surface, light)[order[inside]]).astype(int)
+    inks = 255 << 24 | colours @ [1, 1 << 8, 1 << 16]  # as Pillow packs a pixel: opaque, B, G, R
     draw = ImageDraw.Draw(image)
-    for ring, colour in zip(rings[inside].reshape(-1, 8).tolist(), colours.tolist(), strict=True):
-        draw.polygon(ring, fill=tuple(colour))
+    for ring, ink in zip(rings[inside].reshape(-1, 8).tolist(), inks.tolist(), strict=True):
+        draw.polygon(ring, fill=ink)

@@ -10,8 +10,8 @@ from stages.demo.surface import Skin, Surface, Whorl, around, florets, join, pet
 def variety(rng: Generator) -> Variety:
     """Draw a daisy's colour, number of rays and size of disc."""
     rays = int(rng.integers(16, 30))
-    skin = Skin(petal_colour(rng, white=4, cream=1, yellow=2, pink=2, magenta=1, orange=1))
-    eye = Skin(stops("#f2b705", "#e08a00"), 0.14)
+    skin = Skin(petal_colour(rng, white=6, yellow=0.7, pink=2))
+    eye = Skin(stops("#e9a800", "#cf7400"), 0.14)
     disc = rng.uniform(0.22, 0.32)
     droop = rng.uniform(-0.35, 0.5)
 
@@ -28,7 +28,7 @@ def variety(rng: Generator) -> Variety:
         )
         return join(petals(ring, skin, rng), florets(70, disc, 0.16, eye, rng))
 
-    return Variety(head, leaves, Stem(0.05, LEAVES), tilt_deg=(0, 72))
+    return Variety(head, leaves, Stem(0.05, LEAVES), tilt_deg=(0, 60))
 
 
 def leaves(rng: Generator) -> Surface:

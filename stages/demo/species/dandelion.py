@@ -18,7 +18,7 @@ from stages.demo.surface import (
     tubes,
 )
 
-CLOCKS = 0.3  # of the photos
+CLOCKS = 0.25  # of the photos
 
 
 def variety(rng: Generator) -> Variety:
@@ -26,7 +26,7 @@ def variety(rng: Generator) -> Variety:
     stem = Stem(0.06, stops("#7d8f4a", "#9a7a5a"))
     if rng.random() < CLOCKS:
         return Variety(clock, leaves, stem, tilt_deg=(30, 85))
-    skin = Skin(petal_colour(rng, yellow=4, orange=1), 0.12)
+    skin = Skin(petal_colour(rng, yellow=1), 0.12)
     count = int(rng.integers(130, 170))
 
     def head(rng: Generator) -> Surface:
@@ -45,7 +45,7 @@ def variety(rng: Generator) -> Variety:
         heart = florets(50, 0.36, 0.5, skin, rng)
         return join(petals(cushion, skin, rng), heart, _bracts(rng))
 
-    return Variety(head, leaves, stem, tilt_deg=(0, 80), middle=0.15)
+    return Variety(head, leaves, stem, tilt_deg=(0, 70), middle=0.15)
 
 
 def _bracts(rng: Generator) -> Surface:

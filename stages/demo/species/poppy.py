@@ -12,7 +12,7 @@ GREEN = stops("#4f6f45", "#7f9b6a")
 
 def variety(rng: Generator) -> Variety:
     """Draw a poppy's colour, how far it is open, and whether its petals have a dark foot."""
-    tint = petal_colour(rng, red=3, orange=2, yellow=2, white=1.5, pink=2, purple=0.7)
+    tint = petal_colour(rng, red=5, orange=2, yellow=1, white=1, pink=1)
     dark = rng.random() < 0.55
     blotch = colour("#1c1020") if dark else 0.75 * tint[0]
     skin = Skin(np.stack([blotch, tint[0], tint[1], tint[1], 0.93 * tint[1]]), 0.07)
@@ -38,7 +38,7 @@ def variety(rng: Generator) -> Variety:
             petals(outer, skin, rng), petals(inner, skin, rng), petals(stamens, dust, rng), capsule
         )
 
-    return Variety(head, leaves, Stem(0.04, GREEN), tilt_deg=(5, 88), middle=0.25)
+    return Variety(head, leaves, Stem(0.04, GREEN), tilt_deg=(5, 70), middle=0.25)
 
 
 def _bowl(count: int, slope: float, turn: float, rng: Generator) -> Whorl:

@@ -12,7 +12,7 @@ GREEN = stops("#244a1c", "#3f6e2c")
 
 def variety(rng: Generator) -> Variety:
     """Draw a rose's colour, its number of petals and how far it is open."""
-    tint = petal_colour(rng, red=3, pink=3, white=2, cream=1, yellow=2, orange=1.5, magenta=1)
+    tint = petal_colour(rng, red=4, pink=3, white=1.5, yellow=1.5)
     skin = Skin(np.stack([0.3 * tint[0], 0.75 * tint[0], tint[0], tint[1]]), 0.06)
     count, opening = int(rng.integers(18, 27)), rng.uniform(0.55, 1.0)
 
@@ -32,7 +32,7 @@ def variety(rng: Generator) -> Variety:
         )
         return join(petals(spiral, skin, rng), _sepals(rng))
 
-    return Variety(head, leaves, Stem(0.055, GREEN), tilt_deg=(0, 75), leaf_at=0.25, middle=0.4)
+    return Variety(head, leaves, Stem(0.055, GREEN), tilt_deg=(0, 60), leaf_at=0.25, middle=0.4)
 
 
 def _sepals(rng: Generator) -> Surface:

@@ -11,7 +11,7 @@ from stages.demo.surface import Skin, Surface, Whorl, around, florets, join, pet
 def variety(rng: Generator) -> Variety:
     """Draw a sunflower's colour, its number of rays and the size and ripeness of its disc."""
     rays = int(rng.integers(13, 19))
-    skin = Skin(petal_colour(rng, yellow=4, orange=2, cream=1, red=1.5), 0.1)
+    skin = Skin(petal_colour(rng, yellow=6, orange=2, red=0.7), 0.1)
     disc = rng.uniform(0.4, 0.54)
     heart = colour("#5f6a22") * rng.uniform(0.5, 1.1)
     seeds = Skin(np.stack([heart, *stops("#4a2c12", "#2a170b", "#5c3410")]), 0.25)
@@ -36,7 +36,7 @@ def variety(rng: Generator) -> Variety:
             florets(170, disc, 0.1, seeds, rng),
         )
 
-    return Variety(head, leaves, Stem(0.085, LEAVES), tilt_deg=(0, 65), leaf_at=0.4)
+    return Variety(head, leaves, Stem(0.085, LEAVES), tilt_deg=(0, 55), leaf_at=0.4)
 
 
 def _bracts(disc: float, rng: Generator) -> Surface:

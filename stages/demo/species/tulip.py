@@ -8,7 +8,7 @@ from stages.demo.plant import Stem, Variety
 from stages.demo.surface import Skin, Surface, Whorl, around, florets, join, petals
 
 GREEN = stops("#3c6a45", "#6f9a68")
-COLOURS = {"red": 3, "pink": 3, "yellow": 2.5, "white": 2, "orange": 2, "purple": 1.5, "magenta": 1}
+COLOURS = {"pink": 3, "red": 2, "yellow": 2, "purple": 2, "white": 1, "orange": 1}
 
 
 def variety(rng: Generator) -> Variety:
@@ -38,7 +38,7 @@ def variety(rng: Generator) -> Variety:
         pistil = florets(12, 0.1, 0.5, Skin(stops("#8d8f3a", "#2b2030"), 0.2), rng)
         return join(petals(outer, skin, rng), petals(inner, skin, rng), pistil)
 
-    return Variety(head, leaves, Stem(0.075, GREEN), tilt_deg=(35, 95), leaf_at=0.85, middle=0.75)
+    return Variety(head, leaves, Stem(0.075, GREEN), tilt_deg=(50, 95), leaf_at=0.85, middle=0.75)
 
 
 def leaves(rng: Generator) -> Surface:
