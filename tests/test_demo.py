@@ -83,12 +83,11 @@ def test_global_random_state_changes_no_byte() -> None:
 def test_failure_while_drawing_leaves_no_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def photos_then_failure(wanted: list[garden.Photo], demo: Demo, _: int) -> Iterator[bytes]:
-        species, number = wanted[0]
-        yield photograph(species, number, demo.seed, demo.image_size_px)
+    def photos_then_failure(*_: object) -> Iterator[bytes]:
+        yield photograph("daisy", 1, 0, 64)
         raise RuntimeError("out of paint")
 
-    monkeypatch.setattr(garden, "_draw_all", photos_then_failure)
+    monkeypatch.setattr(garden, "draw_all", photos_then_failure)
     with pytest.raises(RuntimeError, match="out of paint"), new_folder(tmp_path / "demo") as folder:
         draw_garden(folder, SMALL, workers=1)
     assert list(tmp_path.iterdir()) == []

@@ -8,8 +8,9 @@ from pathlib import Path
 from stages.common.errors import run_stage
 from stages.common.files import new_folder
 from stages.common.params import load_params
-from stages.demo.garden import available_cores, draw_garden
+from stages.demo.garden import draw_garden
 from stages.demo.species import SPECIES
+from stages.demo.workers import cores
 
 PHOTOS = Path("data/demo")
 
@@ -18,7 +19,7 @@ def main() -> None:
     """Draw all photos, or leave what was there."""
     demo = load_params().demo
     with new_folder(PHOTOS) as folder:
-        draw_garden(folder, demo, available_cores())
+        draw_garden(folder, demo, cores())
     print(f"{PHOTOS}: drew {demo.photos_per_species} photos of each of {len(SPECIES)} species")
 
 
