@@ -1,0 +1,87 @@
+"""The Makefile's promises to somebody whose machine lacks something."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="needs make")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("Makefile", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "GIT_"))}
+    environment["GIT_CEILING_DIRECTORIES"] = str(folder.parent)
+    return subprocess.run(
+        ["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True
+    )
+
+
+def script(path: Path, body: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return path
+
+
+def pretend_ready(folder: Path) -> None:
+    (folder / ".venv").mkdir()
+    (folder / ".venv/.ready").touch()
+
+
+def test_help_lists_every_target(folder: Path) -> None:
+    printed = make(folder).stdout
+    for target in ("setup", "repro", "test", "check"):
+        assert f"make {target} " in printed
+
+
+def test_a_missing_python_is_one_clear_line(folder: Path) -> None:
+    result = make(folder, "setup", "PYTHON=python-that-is-not-there")
+    assert result.returncode != 0
+    line = result.stderr.splitlines()[0]
+    assert line.startswith("python-that-is-not-there not found: install Python 3.11 or newer")
+    assert not (folder / ".venv").exists()
+
+
+def test_a_too_old_python_is_one_clear_line(folder: Path) -> None:
+    old = script(folder / "old", '[ "$1" = --version ] && echo Python 3.8.10\nexit 1')
+    result = make(folder, "setup", f"PYTHON={old}")
+    assert result.returncode != 0
+    line = result.stderr.splitlines()[0]
+    assert line == (
+        f"{old} is Python 3.8.10, but Python 3.11 or newer is needed: "
+        "make PYTHON=/path/to/python3 ..."
+    )
+    assert not (folder / ".venv").exists()
+
+
+def test_a_folder_outside_git_is_one_clear_line(folder: Path) -> None:
+    pretend_ready(folder)
+    result = make(folder, "repro")
+    assert result.returncode != 0
+    assert result.stderr.splitlines()[0].startswith(f"{folder} is not in a Git repository")
+
+
+def test_a_ready_environment_is_not_made_again(folder: Path) -> None:
+    pretend_ready(folder)
+    result = make(folder, "setup", "PYTHON=python-that-is-not-there")
+    assert result.returncode == 0
+
+
+def test_a_changed_lock_makes_the_environment_anew(folder: Path) -> None:
+    pretend_ready(folder)
+    os.utime(folder / ".venv/.ready", (0, 0))
+    log = folder / "log"
+    python = script(folder / "python", f'echo "$@" >> {log}\n[ "$1" = -m ] && exit 3\nexit 0')
+    assert make(folder, "setup", f"PYTHON={python}").returncode != 0
+    assert "-m venv .venv" in log.read_text()
+    assert not (folder / ".venv/.ready").exists()

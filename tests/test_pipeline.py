@@ -1,0 +1,224 @@
+"""The whole chain under real DVC, on a tiny garden in a Git repository of its own."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from stages.common.store import open_store
+from tests.conftest import ROOT, TINY, change_params
+
+OUTPUTS = [
+    "data/dvc.lock",
+    "dvc.lock",
+    "metrics/evaluation.json",
+    "metrics/loss.csv",
+    "metrics/predictions.csv",
+    "metrics/prepare.json",
+    "models/model.json",
+    "models/model.safetensors",
+]
+
+
+class Project:
+    """A copy of the project that runs commands as a user would."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, *command: str, code: int = 0) -> str:
+        """Run a command, check its exit code, return what it printed."""
+        tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        identity = {
+            f"GIT_{who}_{what}": "tester@example.org"
+            for who in ("AUTHOR", "COMMITTER")
+            for what in ("NAME", "EMAIL")
+        }
+        result = subprocess.run(
+            command,
+            cwd=self.folder,
+            env={**os.environ, **identity, "PATH": tools, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert result.returncode == code, f"{' '.join(command)}:\n{result.stdout}"
+        return result.stdout
+
+    def stages_run(self, *command: str) -> list[str]:
+        """Run a command; return the stages whose commands DVC started."""
+        printed = self.run(*command)
+        return [line.split("'")[1] for line in printed.splitlines() if "Running stage" in line]
+
+    def set(self, section: str, key: str, value: object) -> None:
+        change_params(self.folder / "params.yaml", {section: {key: value}})
+
+    def outputs(self) -> dict[str, bytes]:
+        return {name: (self.folder / name).read_bytes() for name in OUTPUTS}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The tiny project after its first `dvc repro`, committed."""
+    project = Project(tmp_path_factory.mktemp("project") / "flowerbed")
+    (project.folder / "data").mkdir(parents=True)
+    shutil.copytree(
+        ROOT / "stages", project.folder / "stages", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    for name in ("params.yaml", "dvc.yaml", ".dvcignore", ".gitignore", "data/dvc.yaml"):
+        shutil.copy(ROOT / name, project.folder / name)
+    shutil.copy(ROOT / "data/.gitignore", project.folder / "data")
+    change_params(project.folder / "params.yaml", TINY)
+    project.run("git", "init", "--quiet", "--initial-branch", "main")
+    project.run("dvc", "init", "--quiet")
+    for option in ("core.analytics", "core.check_update"):
+        project.run("dvc", "config", option, "false")
+    assert project.stages_run("dvc", "repro") == [
+        "data/dvc.yaml:demo",
+        "prepare",
+        "train",
+        "evaluate",
+    ]
+    project.run("git", "add", "--all")
+    project.run("git", "commit", "--quiet", "--message", "first run")
+    return project
+
+
+@pytest.fixture
+def project(finished: Project, tmp_path: Path) -> Project:
+    """A copy of the finished project to experiment with."""
+    shutil.copytree(finished.folder, tmp_path / "flowerbed", symlinks=True)
+    return Project(tmp_path / "flowerbed")
+
+
+def test_outputs_are_complete_and_fit_each_other(finished: Project) -> None:
+    store = open_store(finished.folder / "data/prepared")
+    assert store.images.shape == (len(store.manifest), 32, 32, 3)
+    losses = pd.read_csv(finished.folder / "metrics/loss.csv")
+    assert list(losses) == ["epoch", "train_loss", "val_loss", "val_accuracy", "learning_rate"]
+    assert len(losses) == TINY["train"]["epochs"]
+    evaluation = json.loads((finished.folder / "metrics/evaluation.json").read_text())
+    predictions = pd.read_csv(finished.folder / "metrics/predictions.csv")
+    right = (predictions["actual"] == predictions["predicted"]).mean()
+    assert evaluation["accuracy"] == round(right, 4)
+    assert evaluation["images"] == len(store.indices("test")) == len(predictions)
+
+
+def test_nothing_that_git_tracks_names_this_machine(finished: Project) -> None:
+    for name, content in finished.outputs().items():
+        assert str(finished.folder).encode() not in content, name
+
+
+def test_a_run_leaves_no_file_that_git_does_not_know(finished: Project) -> None:
+    assert finished.run("git", "status", "--porcelain") == ""
+
+
+def test_a_second_repro_runs_nothing(finished: Project) -> None:
+    printed = finished.run("dvc", "repro")
+    assert "Running stage" not in printed
+    assert "Data and pipelines are up to date." in printed
+
+
+def test_a_changed_learning_rate_trains_again_and_the_old_one_comes_from_the_run_cache(
+    project: Project,
+) -> None:
+    before = project.outputs()
+    project.set("train", "lr", 0.001)
+    assert project.stages_run("dvc", "repro") == ["train", "evaluate"]
+    assert project.outputs()["metrics/loss.csv"] != before["metrics/loss.csv"]
+    project.run("git", "checkout", "--quiet", "params.yaml")
+    printed = project.run("dvc", "repro")
+    assert printed.count("is cached - skipping run") == 2
+    assert "Running stage" not in printed
+    assert project.outputs() == before
+
+
+def test_a_changed_evaluation_evaluates_only(project: Project) -> None:
+    project.set("evaluate", "batch_size", 7)
+    assert project.stages_run("dvc", "repro") == ["evaluate"]
+
+
+def test_a_changed_split_prepares_again_but_draws_nothing(project: Project) -> None:
+    project.set("prepare", "seed", 1)
+    assert project.stages_run("dvc", "repro") == ["prepare", "train", "evaluate"]
+
+
+def test_the_same_parameters_give_the_same_bytes(project: Project) -> None:
+    before = project.outputs()
+    project.run("dvc", "repro", "--force")
+    assert project.outputs() == before
+
+
+@pytest.mark.parametrize("where", [[], ["--temp"]])
+def test_an_experiment_changes_a_parameter(project: Project, where: list[str]) -> None:
+    project.run("dvc", "exp", "run", *where, "--name", "slow", "-S", "train.lr=0.00001")
+    shown = project.run("dvc", "exp", "show", "--csv", "--no-pager")
+    table = pd.read_csv(pd.io.common.StringIO(shown))  # type: ignore[attr-defined]
+    assert float(table.set_index("Experiment").loc["slow", "train.lr"]) == 1e-5
+    printed = project.run("dvc", "metrics", "diff", "--all", "HEAD", "slow")
+    rows = [line.split() for line in printed.splitlines()]
+    assert next(row[1] for row in rows if row[:1] == ["metrics/evaluation.json"]) == "accuracy"
+
+
+def test_an_experiment_elsewhere_gives_the_same_bytes(project: Project) -> None:
+    before = project.outputs()
+    project.run("dvc", "exp", "run", "--temp", "--force", "--name", "same")
+    for name in OUTPUTS:
+        if not name.startswith("models"):
+            shown = project.run("git", "show", f"refs/exps/{exp_ref(project, 'same')}:{name}")
+            assert shown.encode() == before[name], name
+
+
+def exp_ref(project: Project, name: str) -> str:
+    refs = project.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
+    return next(ref.removeprefix("refs/exps/") for ref in refs if ref.endswith(f"/{name}"))
+
+
+def test_metrics_diff_shows_the_accuracy(project: Project) -> None:
+    project.set("train", "epochs", 4)
+    project.run("dvc", "repro")
+    printed = project.run("dvc", "metrics", "diff", "--all")
+    assert "accuracy" in printed
+
+
+def test_plots_render(finished: Project, tmp_path: Path) -> None:
+    printed = finished.run("dvc", "plots", "show", "--out", str(tmp_path / "plots"))
+    assert "index.html" in printed
+    page = (tmp_path / "plots/index.html").read_text()
+    for title in ("Loss", "Validation accuracy", "Learning rate", "Test photos"):
+        assert title in page
+    assert page.count("vega-embed") or page.count("vegaEmbed")
+
+
+def test_own_photos_swap_the_data_set_in_one_experiment(project: Project, tmp_path: Path) -> None:
+    photos = tmp_path / "own photos"
+    for species in ("rose", "tulip"):
+        shutil.copytree(project.folder / "data/demo" / species, photos / species)
+    ran = project.stages_run("dvc", "exp", "run", "-S", f"data.photos={photos}")
+    assert ran == ["prepare", "train", "evaluate"]
+    assert open_store(project.folder / "data/prepared").meta.classes == ["rose", "tulip"]
+
+
+def test_a_bad_parameter_stops_before_any_work(project: Project) -> None:
+    before = project.outputs()
+    project.set("train", "batch_size", 0)
+    printed = project.run("dvc", "repro", code=255)
+    assert "params.yaml: train.batch_size must be at least 1, got 0" in printed
+    assert "Traceback" not in printed
+    project.run("git", "checkout", "--quiet", "params.yaml")
+    project.run("dvc", "repro")
+    assert project.outputs() == before
+
+
+def test_the_model_is_a_named_artifact(finished: Project) -> None:
+    assert "flower-classifier" in (finished.folder / "dvc.yaml").read_text()
+    printed = finished.run("dvc", "artifacts", "get", ".", "flower-classifier", "--out", "copy")
+    assert printed is not None
+    copied = (finished.folder / "copy/model.safetensors").read_bytes()
+    assert copied == finished.outputs()["models/model.safetensors"]
+    shutil.rmtree(finished.folder / "copy")
