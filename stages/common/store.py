@@ -7,6 +7,7 @@ The folder holds
                     height, group
     meta.json       what the readers need to trust and use both
     rejected.csv    a row per photo left out: path, reason, detail
+    alike.csv       a row per photo that has a twin, by group, doubtful labels first: for review
 
 ``prepare`` writes it; ``train`` and ``evaluate`` read it through `open_store`, which checks every
 byte before it is used.
@@ -29,6 +30,8 @@ STORE = Path("data/prepared")
 SCHEMA: Literal[1] = 1
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+TEXT_COLUMNS = ("path", "class", "split", "sha256", "group")
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Channels = Annotated[list[float], Field(min_length=3, max_length=3)]
@@ -91,8 +94,10 @@ def open_store(folder: Path = STORE) -> Store:
     meta = _read_meta(folder / "meta.json")
     _check_digest(folder / "manifest.csv", meta.manifest_sha256)
     _check_digest(folder / "images.npy", meta.images_sha256)
-    # A class may be called "None" or "NA": no text stands for a missing value.
-    manifest = pd.read_csv(folder / "manifest.csv", keep_default_na=False)
+    # A class may be called "None" or "007": text stays text.
+    manifest = pd.read_csv(
+        folder / "manifest.csv", keep_default_na=False, dtype=dict.fromkeys(TEXT_COLUMNS, str)
+    )
     images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
     size = meta.image_size_px
     expected = (sum(sum(counts.values()) for counts in meta.counts.values()), size, size, 3)

@@ -33,9 +33,10 @@ def mark_same_pixels(photos: pd.DataFrame) -> pd.DataFrame:
     photos["content_key"] = same["sha256"].transform("min").reindex(photos.index, fill_value="")
     conflicting = same["class"].transform("nunique") > 1
     repeated = usable.duplicated("pixels_sha256") & ~conflicting
-    _leave_out(photos, repeated, "duplicate", "same pixels as " + same["path"].transform("first"))
-    others = same["class"].transform(lambda classes: ", ".join(sorted(set(classes))))
-    _leave_out(photos, conflicting, "conflicting_label", "same pixels under " + others)
+    first = same["path"].transform("first").astype(str)
+    _leave_out(photos, repeated, "duplicate", "same pixels as " + first)
+    names = same["class"].transform(lambda classes: ", ".join(sorted(set(classes)))).astype(str)
+    _leave_out(photos, conflicting, "conflicting_label", "same pixels under " + names)
     return photos
 
 

@@ -1,0 +1,167 @@
+"""One photo's bytes to the pixels that the network sees."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from stages.common.photo import Limits, PhotoError, decode_photo, fit_square
+from tests.hazards import encoded, exif, grey_ramp, jpeg, photo, png_16_bit
+
+ANY = Limits(min_side_px=1, max_megapixels=1000, max_aspect_ratio=1000)
+
+
+def pixels(content: bytes, size_px: int = 32) -> np.ndarray:
+    return decode_photo(content, size_px, ANY).pixels
+
+
+def reference(image: Image.Image, size_px: int = 32) -> np.ndarray:
+    """What the photo looks like when it is decoded, turned and converted the slow way."""
+    return np.asarray(fit_square(image.convert("RGB"), *image.size, size_px))
+
+
+def quality_db(a: np.ndarray, b: np.ndarray) -> float:
+    """Peak signal-to-noise ratio."""
+    error = np.mean((a.astype(float) - b) ** 2)
+    return float(10 * np.log10(255**2 / max(error, 1e-9)))
+
+
+def flat(*colour: int, mode: str = "RGB") -> Image.Image:
+    return Image.new(mode, (40, 40), colour if len(colour) > 1 else colour[0])
+
+
+def test_pixels_are_square_rgb_and_sizes_are_the_photos():
+    found = decode_photo(jpeg(1), 32, ANY)
+    assert found.pixels.shape == (32, 32, 3)
+    assert found.pixels.dtype == np.uint8
+    assert (found.width, found.height) == (96, 72)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_every_exif_orientation_is_turned_upright(orientation, kind):
+    lossless = {"WEBP": {"lossless": True}, "JPEG": {"quality": 95, "subsampling": 0}}.get(kind, {})
+    content = encoded(photo(1), kind, exif=exif(orientation), **lossless)
+    tagged = photo(1)
+    tagged.getexif()[0x0112] = orientation
+    upright = ImageOps.exif_transpose(tagged)
+    found = decode_photo(content, 32, ANY)
+    assert (found.width, found.height) == upright.size
+    assert quality_db(found.pixels, reference(upright)) > 35
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 77])
+def test_senseless_orientation_is_ignored(orientation):
+    np.testing.assert_array_equal(pixels(jpeg(1, exif=exif(orientation))), pixels(jpeg(1)))
+
+
+def test_broken_exif_is_ignored():
+    broken = jpeg(1, exif=b"Exif\0\0MM\0*\0\0\0\xff\xff\xff")
+    np.testing.assert_array_equal(pixels(broken), pixels(jpeg(1)))
+
+
+def test_16_bit_grey_is_scaled_not_clipped():
+    content = png_16_bit(np.full((40, 40), 32768, np.uint16))
+    assert np.unique(pixels(content)).tolist() == [128]
+    np.testing.assert_array_equal(
+        pixels(png_16_bit(grey_ramp(1))), reference(photo(1).convert("L"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (flat(10, 20, 30, 0, mode="RGBA"), (255, 255, 255)),
+        (flat(10, 20, 30, 255, mode="RGBA"), (10, 20, 30)),
+        (flat(0, 0, 0, 128, mode="RGBA"), (127, 127, 127)),
+        (flat(0, 0, mode="LA"), (255, 255, 255)),
+        (flat(1, mode="1"), (255, 255, 255)),
+        (flat(90, mode="L"), (90, 90, 90)),
+    ],
+    ids=["clear", "opaque", "half", "clear grey", "one bit", "grey"],
+)
+def test_transparency_lies_on_white(image, expected):
+    assert np.unique(pixels(encoded(image, "PNG")).reshape(-1, 3), axis=0).tolist() == [[*expected]]
+
+
+def test_transparent_colour_of_a_palette_and_of_rgb_lies_on_white():
+    few = flat(9, 9, 9).quantize(2)
+    palette = encoded(few, "PNG", transparency=few.getpixel((0, 0)))
+    colour = encoded(flat(1, 2, 3), "PNG", transparency=(1, 2, 3))
+    assert np.unique(pixels(palette)).tolist() == [255]
+    assert np.unique(pixels(colour)).tolist() == [255]
+
+
+def test_cmyk_keeps_its_colours():
+    content = encoded(flat(200, 60, 20).convert("CMYK"), quality=95)
+    assert np.abs(pixels(content).reshape(-1, 3) - np.array([200.0, 60, 20])).max() < 6
+
+
+def test_first_frame_of_a_gif_is_taken():
+    moving = encoded(flat(250, 0, 0), "GIF", save_all=True, append_images=[flat(0, 0, 250)])
+    assert pixels(moving)[0, 0].tolist() == [250, 0, 0]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "WEBP"])
+def test_lossless_formats_give_the_same_pixels(kind):
+    options = {"lossless": True} if kind == "WEBP" else {}
+    np.testing.assert_array_equal(pixels(encoded(photo(1), kind, **options)), reference(photo(1)))
+
+
+def test_grey_jpeg_gives_grey_pixels():
+    found = pixels(encoded(photo(1).convert("L"), quality=95))
+    assert (found[..., 0] == found[..., 1]).all()
+    assert quality_db(found, reference(photo(1).convert("L"))) > 35
+
+
+@pytest.mark.parametrize(
+    "size", [(96, 72), (72, 96), (97, 131), (400, 300), (401, 307), (1001, 777)]
+)
+def test_jpeg_decoded_scaled_down_looks_as_if_decoded_in_full(size):
+    content = encoded(photo(2, *size), quality=92)
+    decoded_in_full = Image.open(io.BytesIO(content))
+    assert quality_db(pixels(content), reference(decoded_in_full)) > 38
+
+
+def test_the_middle_is_kept():
+    image = photo(3, 90, 30)
+    expected = reference(image.crop((30, 0, 60, 30)))
+    np.testing.assert_array_equal(pixels(encoded(image, "PNG")), expected)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b"no photo", "not_an_image"),
+        (jpeg(1)[:300], "truncated"),
+        (jpeg(1)[:-200], "truncated"),
+        (jpeg(1)[:-400] + b"\xff\xd9", "truncated"),
+        (encoded(photo(1).convert("F"), "TIFF"), "unsupported"),
+    ],
+    ids=["empty", "text", "header cut", "cut", "cut and closed", "float"],
+)
+def test_what_cannot_be_used_has_a_reason(content, reason):
+    with pytest.raises(PhotoError) as caught:
+        pixels(content)
+    assert caught.value.reason == reason
+    assert caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        (Limits(73, 1, 4), "too_small"),
+        (Limits(1, 0.0069, 4), "too_many_pixels"),
+        (Limits(1, 1, 1.3), "extreme_aspect"),
+    ],
+)
+def test_limits_are_kept(limits, reason):
+    with pytest.raises(PhotoError, match="96x72") as caught:
+        decode_photo(jpeg(1), 32, limits)
+    assert caught.value.reason == reason
+
+
+def test_a_photo_at_the_limits_is_accepted():
+    decode_photo(jpeg(1), 32, Limits(72, 96 * 72 / 1e6, 96 / 72))

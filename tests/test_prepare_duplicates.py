@@ -1,0 +1,165 @@
+"""Photos that are the same, and photos that look the same."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageEnhance, ImageOps
+
+from stages.prepare.duplicates import chain, group_near, list_alike, mark_same_pixels
+from stages.prepare.fingerprint import fingerprint, mirrored
+from stages.prepare.near import near_pairs
+from tests.hazards import encoded, photo
+
+
+def table(*rows: tuple[str, str, str]) -> pd.DataFrame:
+    """Return photos from (path, sha256, pixels)."""
+    frame = pd.DataFrame(rows, columns=["path", "sha256", "pixels_sha256"])
+    frame["class"] = frame["path"].str.split("/").str[0]
+    return frame.assign(reason="", detail="")
+
+
+def test_the_first_of_the_same_pixels_is_kept():
+    found = mark_same_pixels(table(("a/1", "s1", "p"), ("a/2", "s2", "p"), ("a/3", "s3", "q")))
+    assert found["reason"].tolist() == ["", "duplicate", ""]
+    assert found["detail"][1] == "same pixels as a/1"
+
+
+def test_same_pixels_under_two_labels_are_all_left_out():
+    found = mark_same_pixels(table(("a/1", "s1", "p"), ("a/2", "s2", "p"), ("b/1", "s3", "p")))
+    assert found["reason"].tolist() == ["conflicting_label"] * 3
+    assert found["detail"][0] == "same pixels under a, b"
+
+
+def test_photos_left_out_before_are_no_twins():
+    photos = table(("a/1", "s1", ""), ("a/2", "s2", ""))
+    photos["reason"] = "empty"
+    assert mark_same_pixels(photos)["reason"].tolist() == ["empty", "empty"]
+
+
+def test_renaming_files_changes_no_content_key():
+    one = mark_same_pixels(table(("a/1", "s2", "p"), ("a/2", "s1", "p")))
+    other = mark_same_pixels(table(("a/1", "s1", "p"), ("a/2", "s2", "p")))
+    assert one["content_key"][0] == other["content_key"][0] == "s1"
+
+
+def all_pairs(left: np.ndarray, right: np.ndarray, bits: int) -> list[list[int]]:
+    distance = np.bitwise_count(left[:, None] ^ right[None, :])
+    return np.argwhere(np.triu(distance <= bits, k=1)).tolist()
+
+
+@pytest.mark.parametrize("bits", [0, 1, 3, 4, 8, 12, 16])
+def test_near_pairs_are_those_that_comparing_all_finds(bits):
+    random = np.random.default_rng(bits)
+    seeds = random.integers(0, 2**63, 40, dtype=np.uint64)
+    noise = np.bitwise_or.reduce(
+        np.uint64(1) << random.integers(0, 64, (400, 9), dtype=np.uint64), axis=1
+    )
+    prints = np.unique(random.choice(seeds, 400) ^ noise)
+    assert near_pairs(prints, prints, bits).tolist() == all_pairs(prints, prints, bits)
+    mirror = mirrored(prints)
+    assert near_pairs(prints, mirror, bits).tolist() == all_pairs(prints, mirror, bits)
+
+
+def test_near_pairs_are_the_same_when_compared_in_small_blocks(monkeypatch):
+    prints = np.unique(np.random.default_rng(0).integers(0, 2**18, 500, dtype=np.uint64))
+    expected = near_pairs(prints, prints, 5)
+    monkeypatch.setattr("stages.prepare.near.BLOCK", 64)
+    np.testing.assert_array_equal(near_pairs(prints, prints, 5), expected)
+
+
+def test_near_pairs_of_nothing_are_none():
+    nothing = np.array([], np.uint64)
+    assert near_pairs(nothing, nothing, 8).shape == (0, 2)
+
+
+def square(image: Image.Image) -> Image.Image:
+    return ImageOps.fit(image, (128, 128))
+
+
+def distance(one: Image.Image, other: Image.Image) -> int:
+    return (fingerprint(square(one)) ^ fingerprint(square(other))).bit_count()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_copies_have_near_fingerprints_and_others_far_ones(seed):
+    image = photo(seed, 320, 240)
+    small = image.resize((160, 120))
+    bright = ImageEnhance.Brightness(image).enhance(1.2)
+    cropped = image.crop((2, 1, 318, 239))
+    assert distance(image, small) <= 4
+    assert distance(image, bright) <= 8
+    assert distance(image, cropped) <= 8
+    assert distance(image, photo(seed + 100, 320, 240)) > 12
+
+
+def test_mirrored_turns_a_fingerprint_into_that_of_the_mirror_image():
+    for seed in range(8):
+        image = square(photo(seed, 320, 240))
+        turned = mirrored(np.array([fingerprint(image)], np.uint64))[0]
+        assert (int(turned) ^ fingerprint(ImageOps.mirror(image))).bit_count() <= 1
+
+
+def test_blank_photos_have_one_fingerprint():
+    assert {
+        fingerprint(Image.new("RGB", (32, 32), grey)) for grey in ("black", "#777", "white")
+    } == {0}
+
+
+def test_fingerprint_does_not_change_with_versions():
+    assert f"{fingerprint(square(photo(1, 128, 128))):016x}" == "2ca3d35c1d1bc730"
+
+
+def test_chains_are_followed_to_their_smallest():
+    pairs = np.array([[3, 4], [1, 2], [2, 4]])
+    assert chain(6, pairs).tolist() == [0, 1, 1, 1, 1, 5]
+
+
+def test_groups_are_named_by_their_smallest_key_and_hold_mirror_images():
+    one, two, far = 0, 1, 2**64 - 1
+    turned = int(mirrored(np.array([one], np.uint64))[0])
+    photos = pd.DataFrame(
+        {"fingerprint": [one, two, far, turned], "content_key": ["d", "b", "a", "c"]}
+    )
+    assert group_near(photos, 1).tolist() == ["b", "b", "a", "b"]
+    assert group_near(photos, 0).tolist() == ["c", "b", "a", "c"]
+
+
+def test_review_list_puts_doubtful_labels_first():
+    photos = pd.DataFrame(
+        {
+            "number": range(6),
+            "path": ["a/1", "a/2", "a/3", "b/3", "b/4", "b/5"],
+            "class": ["a", "a", "a", "b", "b", "b"],
+            "content_key": ["k1", "k2", "k3", "k3", "k4", ""],
+            "group": ["k1", "k1", "", "", "k4", ""],
+            "split": ["train", "train", "", "", "test", ""],
+            "reason": ["", "", "conflicting_label", "conflicting_label", "", "empty"],
+        }
+    )
+    found = list_alike(photos)
+    assert found["path"].tolist() == ["a/3", "b/3", "a/1", "a/2"]
+    assert found["classes"].tolist() == [2, 2, 1, 1]
+
+
+def test_review_list_joins_a_left_out_copy_to_the_kept_one():
+    photos = pd.DataFrame(
+        {
+            "number": [0, 1],
+            "path": ["a/1", "a/2"],
+            "class": ["a", "a"],
+            "content_key": ["k", "k"],
+            "group": ["k0", ""],
+            "split": ["train", ""],
+            "reason": ["", "duplicate"],
+        }
+    )
+    assert list_alike(photos)["group"].tolist() == ["k0", "k0"]
+
+
+def test_recompressed_copies_are_near():
+    for seed in range(8):
+        image = photo(seed, 320, 240)
+        again = Image.open(io.BytesIO(encoded(image, quality=20)))
+        assert distance(image, again) <= 4

@@ -1,0 +1,87 @@
+"""A split that stays while data grow."""
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stages.common.errors import UserError
+from stages.prepare.split import assign_splits
+from tests.hazards import settings
+
+
+def key(number: int) -> str:
+    return hashlib.sha256(str(number).encode()).hexdigest()
+
+
+def photos(count: int, classes: int = 5, first: int = 0) -> pd.DataFrame:
+    """Return photos without near-duplicates, in turn of each class."""
+    numbers = range(first, first + count)
+    keys = [key(number) for number in numbers]
+    names = [f"class {number % classes}" for number in numbers]
+    return pd.DataFrame({"class": names, "content_key": keys, "group": keys})
+
+
+def split(table: pd.DataFrame, seed: int = 0, **changes) -> pd.Series:
+    return assign_splits(table, settings(seed=seed, **changes)).set_axis(table["content_key"])
+
+
+@pytest.mark.parametrize("count", [3, 4, 14, 15, 16, 100, 593])
+def test_quotas_are_exact_and_rounded_halves_up(count):
+    found = split(photos(count, classes=1)).value_counts()
+    expected = max(1, int(count / 10 + 0.5))
+    assert (found["test"], found["validation"]) == (expected, expected)
+    assert found.sum() == count
+
+
+def test_something_is_left_to_train_on():
+    found = split(photos(3, classes=1), test_fraction=0.5, validation_fraction=0.4)
+    assert found.value_counts().to_dict() == {"test": 1, "validation": 1, "train": 1}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_tenth_more_photos_moves_few_and_none_from_test_to_train(seed):
+    old = photos(3000)
+    before = split(old, seed)
+    after = split(pd.concat([old, photos(300, first=3000)]), seed).loc[before.index]
+    assert (before != after).mean() <= 0.02
+    moves = set(zip(before[before != after], after[before != after], strict=True))
+    assert ("test", "train") not in moves
+    assert ("train", "test") not in moves
+
+
+def test_removing_photos_is_as_gentle_as_adding_them():
+    old = photos(3300)
+    after = split(old.iloc[:3000])
+    before = split(old).loc[after.index]
+    assert (before != after).mean() <= 0.02
+
+
+def test_order_of_the_photos_changes_nothing():
+    table = photos(200)
+    shuffled = table.sample(frac=1, random_state=1)
+    pd.testing.assert_series_equal(split(table).sort_index(), split(shuffled).sort_index())
+
+
+def test_another_seed_draws_another_split():
+    assert (split(photos(200), 0) != split(photos(200), 1)).any()
+
+
+def test_groups_stay_whole_across_classes():
+    table = photos(300)
+    table["group"] = table["content_key"].groupby(np.arange(300) // 3).transform("min")
+    assert (split(table).groupby(table["group"].to_numpy()).nunique() == 1).all()
+
+
+def test_a_group_counts_once_however_large():
+    table = photos(70, classes=1)
+    table.loc[20:, "group"] = table["content_key"][20:].min()
+    groups = split(table).groupby(table["group"].to_numpy()).first()
+    assert groups.value_counts().to_dict() == {"train": 17, "test": 2, "validation": 2}
+
+
+def test_a_class_with_too_few_distinct_photos_is_named():
+    table = pd.concat([photos(20), photos(2, classes=1, first=90).assign(**{"class": "lily"})])
+    with pytest.raises(UserError, match=r"3 photos that are not near-duplicates.*'lily' has 2"):
+        split(table)
