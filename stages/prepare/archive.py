@@ -1,5 +1,6 @@
 """Archives of photos, read as a stream and never unpacked to disk."""
 
+import gzip
 import lzma
 import stat
 import tarfile
@@ -8,6 +9,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from stages.common.errors import UserError
 from stages.common.photo import PhotoError
@@ -30,15 +32,14 @@ class Tar:
         UserError
             If the archive is damaged.
         """
-        with _clear_damage(self.path), tarfile.open(self.path, "r|*") as archive:
-            yield from {
-                member.name: _tar_entry(member) for member in archive if not member.isdir()
-            }.values()
+        with self._stream() as archive:
+            members = [member for member in archive if not member.isdir()]
+        yield from {member.name: _tar_entry(member) for member in members}.values()
 
     def contents(self, wanted: Mapping[Entry, list[int]]) -> Iterator[tuple[int, Content]]:
         """Give the wanted files' bytes in the archive's order."""
         numbers_at = {entry.place: numbers for entry, numbers in wanted.items()}
-        with _clear_damage(self.path), tarfile.open(self.path, "r|*") as archive:
+        with self._stream() as archive:
             for member in archive:
                 if numbers := numbers_at.get(member.offset):
                     file = archive.extractfile(member)
@@ -46,6 +47,14 @@ class Tar:
                     content = file.read()
                     for number in numbers:
                         yield number, content
+
+    @contextmanager
+    def _stream(self) -> Iterator[tarfile.TarFile]:
+        with _clear_damage(self.path), _unpacked(self.path) as file:
+            with tarfile.open(fileobj=file, mode="r|") as archive:
+                yield archive
+            while file.read(1 << 20):  # to the end, where gzip checks what it gave
+                pass
 
 
 class Zip:
@@ -105,9 +114,15 @@ def _zip_content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | P
     try:
         return archive.read(member)
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
-        return PhotoError("unreadable", f"damaged in the archive: {error}")
+        return PhotoError("damaged", f"damaged in the archive: {error}")
     except (RuntimeError, NotImplementedError) as error:  # encrypted, or packed by a rare method
         return PhotoError("unreadable_file", str(error))
+
+
+def _unpacked(path: Path) -> BinaryIO:
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return cast(BinaryIO, gzip.open(path)) if packed else path.open("rb")
 
 
 @contextmanager

@@ -1,59 +1,17 @@
-"""Which entries of a source are photos, and of which class; judged by their names alone.
-
-A photo's class is the folder it is in: the first one on its way, or the second where one folder
-wraps the whole source. Nothing outside of the source is ever looked at.
-"""
+"""All photos of a source, listed before the first is decoded."""
 
 import posixpath
-import re
 import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from stages.common.errors import UserError
 from stages.prepare.archive import Tar, Zip
-from stages.prepare.entries import Entry, Source, shown
+from stages.prepare.entries import Source, shown
 from stages.prepare.folder import Folder
+from stages.prepare.names import Candidate, Judge, LeftOut, is_clutter, is_unsafe, wrapping
 
 ARCHIVES: dict[str, type[Tar | Zip]] = {".tar": Tar, ".tar.gz": Tar, ".tgz": Tar, ".zip": Zip}
-CLUTTER = re.compile(
-    r"(thumbs\.db|desktop\.ini|(readme|licen[cs]e|copying)([._-].*)?|__macosx)", re.IGNORECASE
-)
-"""Names, beside hidden ones, of what lies in photo folders without being meant as a photo."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A file that may be a photo.
-
-    Attributes
-    ----------
-    path : str
-        As the manifest names it: ``class/.../file``, without a wrapping folder.
-    folder : str
-        The class folder, as the source spells it.
-    entry : Entry
-        The file; for a link the one it points to.
-    """
-
-    path: str
-    folder: str
-    entry: Entry
-
-    @property
-    def class_name(self) -> str:
-        """The folder's name in composed characters."""
-        return shown(self.folder)
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """A name that is refused: its path, a reason code and, for people, a detail."""
-
-    path: str
-    reason: str
-    detail: str
 
 
 @dataclass(frozen=True)
@@ -90,18 +48,12 @@ def list_photos(path: Path, max_bytes: int) -> Listing:
     """
     source = open_source(path)
     entries = {posixpath.normpath(entry.name): entry for entry in source.entries()}
-    named = {name: entry for name, entry in entries.items() if not is_clutter(name)}
-    wrapper = _wrapper([name for name, entry in named.items() if not is_unsafe(entry.name)])
-    candidates, refused = [], []
-    for name, entry in named.items():
-        found = _judge(name.removeprefix(wrapper), entry, entries)
-        if isinstance(found, Candidate) and found.entry.size > max_bytes:
-            detail = f"{found.entry.size} bytes, over {max_bytes}"
-            refused.append(LeftOut(found.path, "too_many_bytes", detail))
-        elif isinstance(found, Candidate):
-            candidates.append(found)
-        else:
-            refused.append(found)
+    named = [name for name in entries if not is_clutter(name)]
+    wrapper = wrapping(name for name in named if not is_unsafe(entries[name].name))
+    judge = Judge(entries, wrapper, max_bytes)
+    found = [judge.judge(name) for name in named]
+    candidates = [one for one in found if isinstance(one, Candidate)]
+    refused = [one for one in found if isinstance(one, LeftOut)]
     candidates.sort(key=lambda candidate: (candidate.path, candidate.folder))
     refused.sort(key=lambda left_out: left_out.path)
     classes = _classes(path, {candidate.folder for candidate in candidates})
@@ -125,55 +77,6 @@ def open_source(path: Path) -> Source:
         if path.name.lower().endswith(suffix):
             return archive(path)
     raise UserError(f"params.yaml: data.photos must be {allowed}, got {path}")
-
-
-def is_clutter(name: str) -> bool:
-    """Tell whether a file is hidden, in a hidden folder, or no photo by its well-known name."""
-    parts = [part for part in name.split("/") if part != ".."]
-    return any(part.startswith(".") or CLUTTER.fullmatch(part) for part in parts)
-
-
-def is_unsafe(name: str) -> bool:
-    """Tell whether a name is absolute or leads upwards, which no honest archive's does."""
-    return name.startswith("/") or ".." in name.split("/")
-
-
-def _judge(name: str, entry: Entry, entries: dict[str, Entry]) -> Candidate | LeftOut:
-    path = shown(name)
-    if is_unsafe(entry.name):
-        return LeftOut(shown(entry.name), "unsafe_name", "absolute, or leads upwards")
-    if "/" not in name:
-        return LeftOut(path, "no_class", "not in a class folder")
-    target = _follow(entry, entries)
-    if isinstance(target, str):
-        return LeftOut(path, target, f"points to {shown(entry.target)}")
-    if target.kind == "special":
-        return LeftOut(path, "special_file", "a device, a socket or a pipe")
-    return Candidate(path, name.split("/")[0], target)
-
-
-def _follow(entry: Entry, entries: dict[str, Entry]) -> Entry | str:
-    """Return the file that a link leads to inside the source, or the reason to refuse it."""
-    seen = set()
-    while entry.kind == "link":
-        target = posixpath.normpath(entry.target)
-        if target.startswith(("/", "..")):
-            return "link_outside"
-        if target in seen:
-            return "link_loop"
-        if target not in entries:
-            return "link_broken"
-        seen.add(target)
-        entry = entries[target]
-    return entry
-
-
-def _wrapper(names: Iterable[str]) -> str:
-    """Return ``folder/`` if one folder holds everything that is in a folder, and two more."""
-    parts = [name.split("/") for name in names if "/" in name]
-    outer = {part[0] for part in parts}
-    inner = {part[1] for part in parts if len(part) > 2}
-    return f"{outer.pop()}/" if len(outer) == 1 and len(inner) >= 2 else ""
 
 
 def _classes(path: Path, folders: set[str]) -> list[str]:

@@ -1,0 +1,269 @@
+"""A folder and every kind of archive give the same store, and nothing from outside."""
+
+import io
+import os
+import random
+import struct
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stages.common.errors import UserError
+from stages.prepare.listing import Listing, list_photos
+from stages.prepare.stage import Outcome, prepare_store
+from tests.hazards import HAZARDS, jpeg, plant, plant_clean, settings
+
+ANY_SIZE = 1 << 40
+
+
+def listed(path: Path) -> Listing:
+    return list_photos(path, ANY_SIZE)
+
+
+def prepared(source: Path, folder: Path, workers: int = 1) -> Outcome:
+    folder.mkdir()
+    return prepare_store(source, settings(), folder, workers)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
+
+
+def pack_tar(root: Path, archive: Path, wrapper: str = "") -> None:
+    kind = "w:gz" if archive.suffix in (".gz", ".tgz") else "w"
+    with tarfile.open(archive, kind) as file:
+        for path in shuffled(root):
+            file.add(path, wrapper + path.relative_to(root).as_posix(), recursive=False)
+
+
+def pack_zip(root: Path, archive: Path, wrapper: str = "") -> None:
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        for path in shuffled(root):
+            name = wrapper + path.relative_to(root).as_posix()
+            if path.is_symlink():
+                member = zipfile.ZipInfo(name)
+                member.external_attr = 0o120777 << 16
+                file.writestr(member, str(path.readlink()))
+            else:
+                file.write(path, name)
+
+
+def shuffled(root: Path) -> list[Path]:
+    paths = sorted(root.rglob("*"))
+    random.Random(1).shuffle(paths)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def dirty(tmp_path_factory) -> Path:
+    """A folder with every hazard that every kind of archive can hold."""
+    root: Path = tmp_path_factory.mktemp("dirty") / "photos"
+    plant_clean(root)
+    everywhere = [
+        hazard
+        for hazard in HAZARDS
+        if hazard.outcome != "special_file" and hazard.path.isprintable()
+    ]
+    plant(root, everywhere)
+    return root
+
+
+@pytest.fixture(scope="module")
+def store_of_folder(dirty: Path) -> dict[str, bytes]:
+    prepared(dirty, dirty.parent / "store")
+    return content(dirty.parent / "store")
+
+
+@pytest.mark.parametrize("wrapper", ["", "flower_photos/", "./"], ids=["bare", "wrapped", "dotted"])
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz", ".tgz", ".zip"])
+def test_archive_gives_the_bytes_of_the_folder(dirty, store_of_folder, tmp_path, suffix, wrapper):
+    archive = tmp_path / f"photos{suffix}"
+    (pack_zip if suffix == ".zip" else pack_tar)(dirty, archive, wrapper)
+    prepared(archive, tmp_path / "store", workers=2)
+    assert content(tmp_path / "store") == store_of_folder
+    assert sorted(path.name for path in tmp_path.iterdir()) == [archive.name, "store"]
+
+
+def test_order_of_the_folder_listing_changes_nothing(dirty, store_of_folder, tmp_path, monkeypatch):
+    scandir = os.scandir
+
+    class Backwards:
+        def __init__(self, path):
+            self.found = scandir(path)
+
+        def __enter__(self):
+            return reversed(list(self.found))
+
+        def __exit__(self, *_):
+            self.found.close()
+
+    monkeypatch.setattr("stages.prepare.folder.os.scandir", Backwards)
+    prepared(dirty, tmp_path / "store")
+    assert content(tmp_path / "store") == store_of_folder
+
+
+def test_a_wrapping_folder_is_looked_through(tmp_path: Path):
+    plant_clean(tmp_path / "photos" / "flower_photos")
+    (tmp_path / "photos" / "flower_photos" / "LICENSE.txt").write_text("CC BY")
+    found = listed(tmp_path / "photos")
+    assert found.classes == ["daisy", "rose"]
+    assert found.candidates[0].path == "daisy/000.jpg"
+
+
+def with_members(archive: Path, fill: Callable[[tarfile.TarFile], None]) -> Path:
+    plant_clean(archive.parent / "photos")
+    pack_tar(archive.parent / "photos", archive)
+    with tarfile.open(archive, "a") as file:
+        fill(file)
+    return archive
+
+
+def add(file: tarfile.TarFile, name: str, content: bytes = b"", **fields) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    for field, value in fields.items():
+        setattr(member, field, value)
+    file.addfile(member, io.BytesIO(content))
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "reason"),
+    [
+        ("../evil.jpg", {}, "unsafe_name"),
+        ("daisy/../../evil.jpg", {}, "unsafe_name"),
+        ("/tmp/evil.jpg", {}, "unsafe_name"),
+        ("daisy/null.jpg", {"type": tarfile.CHRTYPE}, "special_file"),
+        ("daisy/disk.jpg", {"type": tarfile.BLKTYPE}, "special_file"),
+        ("daisy/out.jpg", {"type": tarfile.SYMTYPE, "linkname": "../../x"}, "link_outside"),
+        ("daisy/out.jpg", {"type": tarfile.LNKTYPE, "linkname": "/etc/passwd"}, "link_outside"),
+        ("daisy/self.jpg", {"type": tarfile.SYMTYPE, "linkname": "self.jpg"}, "link_loop"),
+    ],
+)
+def test_what_leads_out_of_an_archive_is_refused_by_name(tmp_path, name, fields, reason):
+    archive = with_members(tmp_path / "photos.tar", lambda file: add(file, name, **fields))
+    found = listed(archive)
+    assert [(item.path, item.reason) for item in found.refused] == [(name, reason)]
+
+
+def test_a_hard_link_in_an_archive_is_the_file(tmp_path: Path):
+    link = {"type": tarfile.LNKTYPE, "linkname": "daisy/000.jpg"}
+    archive = with_members(tmp_path / "p.tar", lambda file: add(file, "daisy/hard.jpg", **link))
+    outcome = prepared(archive, tmp_path / "store")
+    assert outcome.rejected.to_dict("records") == [
+        {
+            "path": "daisy/hard.jpg",
+            "reason": "duplicate",
+            "detail": "same pixels as daisy/000.jpg",
+        }
+    ]
+
+
+def test_of_two_members_with_one_name_the_later_counts(tmp_path: Path):
+    archive = with_members(
+        tmp_path / "p.tar", lambda file: add(file, "daisy/000.jpg", jpeg(5, comment=b"later"))
+    )
+    outcome = prepared(archive, tmp_path / "store")
+    assert len(outcome.accepted) == 20
+    (tmp_path / "photos/daisy/000.jpg").write_bytes(jpeg(5, comment=b"later"))
+    prepared(tmp_path / "photos", tmp_path / "expected")
+    assert content(tmp_path / "store") == content(tmp_path / "expected")
+
+
+def test_a_damaged_zip_member_is_left_out(tmp_path: Path):
+    plant_clean(tmp_path / "photos")
+    archive = tmp_path / "photos.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted((tmp_path / "photos").rglob("*.jpg")):
+            file.write(path, path.relative_to(tmp_path / "photos"))
+    whole = bytearray(archive.read_bytes())
+    whole[500] ^= 1
+    archive.write_bytes(whole)
+    outcome = prepared(archive, tmp_path / "store")
+    assert outcome.rejected["reason"].tolist() == ["damaged"]
+    assert "CRC" in outcome.rejected["detail"][0]
+
+
+def test_an_encrypted_zip_member_is_left_out(tmp_path: Path):
+    plant_clean(tmp_path / "photos")
+    archive = tmp_path / "photos.zip"
+    pack_zip(tmp_path / "photos", archive)
+    whole = archive.read_bytes()
+    first = whole.index(b"PK\1\2")
+    while b"daisy/000.jpg" not in whole[first : first + 70]:
+        first = whole.index(b"PK\1\2", first + 1)
+    (local,) = struct.unpack_from("<I", whole, first + 42)
+    marked = bytearray(whole)
+    marked[first + 8] |= 1
+    marked[local + 6] |= 1
+    archive.write_bytes(marked)
+    outcome = prepared(archive, tmp_path / "store")
+    assert outcome.rejected[["path", "reason"]].values.tolist() == [
+        ["daisy/000.jpg", "unreadable_file"]
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tgz", ".zip"])
+@pytest.mark.parametrize("part", [0, 0.3, 0.6])
+def test_an_archive_cut_short_is_an_error(tmp_path: Path, suffix: str, part: float):
+    plant_clean(tmp_path / "photos")
+    archive = tmp_path / f"photos{suffix}"
+    (pack_zip if suffix == ".zip" else pack_tar)(tmp_path / "photos", archive)
+    archive.write_bytes(archive.read_bytes()[: int(part * archive.stat().st_size)])
+    with pytest.raises(UserError, match=r"photos\.\w+: .*fetch it again"):
+        listed(archive)
+
+
+def test_a_flipped_bit_in_a_tgz_is_an_error(tmp_path: Path):
+    plant_clean(tmp_path / "photos")
+    archive = tmp_path / "photos.tgz"
+    pack_tar(tmp_path / "photos", archive)
+    whole = bytearray(archive.read_bytes())
+    whole[len(whole) // 2] ^= 4
+    archive.write_bytes(whole)
+    with pytest.raises(UserError, match="fetch it again"):
+        listed(archive)
+
+
+def test_a_missing_source_says_what_is_allowed(tmp_path: Path):
+    with pytest.raises(UserError, match=r"data\.photos: .*gone not found.*\.tgz"):
+        listed(tmp_path / "gone")
+
+
+def test_another_kind_of_file_says_what_is_allowed(tmp_path: Path):
+    (tmp_path / "photos.rar").write_bytes(b"Rar!")
+    with pytest.raises(UserError, match=r"data\.photos must be a folder or a \.tar.*photos\.rar"):
+        listed(tmp_path / "photos.rar")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], "no class folder"),
+        (["stray.jpg"], "no class folder"),
+        (["daisy/1.jpg"], "only 'daisy'"),
+        (["Rose/1.jpg", "rose/1.jpg"], "'Rose' and 'rose'"),
+        (["caf\u00e9/1.jpg", "cafe\u0301/1.jpg"], r"'cafe\\u0301' and 'caf\\xe9'"),
+        (["stra\u00dfe/1.jpg", "strasse/1.jpg"], r"'strasse' and 'stra\\xdfe'"),
+    ],
+)
+def test_folders_that_make_no_classes_are_an_error(tmp_path: Path, names, message):
+    for name in names:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+    with pytest.raises(UserError, match=message):
+        listed(tmp_path)
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch):
+    plant_clean(tmp_path / "photos")
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("stages.prepare.folder.os.scandir", refuse)
+    with pytest.raises(UserError, match="photos: cannot be listed: Permission denied"):
+        listed(tmp_path / "photos")
