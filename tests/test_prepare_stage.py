@@ -1,0 +1,288 @@
+"""From photos to the store: the same bytes however it is made, and clear words when it is not."""
+
+import errno
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from stages.common.errors import UserError
+from stages.common.photo import Limits
+from stages.common.store import open_store
+from stages.prepare import __main__ as command
+from stages.prepare.array import ArrayFile
+from stages.prepare.decode import Decoder
+from stages.prepare.drawing import png
+from stages.prepare.folder import Folder
+from stages.prepare.stage import Outcome, prepare_store
+from stages.prepare.summary import describe, summarize
+from tests.conftest import ROOT
+from tests.hazards import HAZARDS, Hazard, photo, plant, plant_clean, settings, write
+
+
+def prepared(source: Path, folder: Path, workers: int = 1, **changes) -> Outcome:
+    folder.mkdir()
+    return prepare_store(source, settings(**changes), folder, workers)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    root: Path = tmp_path_factory.mktemp("photos") / "photos"
+    plant_clean(root, count=60)
+    plant(root, HAZARDS)
+    return root
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> Path:
+    plant_clean(tmp_path / "few")
+    return tmp_path / "few"
+
+
+def test_number_of_workers_changes_no_byte(photos: Path, tmp_path: Path):
+    outcomes = [prepared(photos, tmp_path / f"store {n}", workers=n) for n in (1, 2, 4)]
+    stores = [content(tmp_path / f"store {n}") for n in (1, 2, 4)]
+    assert stores[0] == stores[1] == stores[2]
+    assert len({png(outcome.picture) for outcome in outcomes}) == 1
+    assert summarize(outcomes[0]) == summarize(outcomes[1]) == summarize(outcomes[2])
+
+
+def test_the_store_opens_and_rows_hold_the_photos_they_name(photos: Path, tmp_path: Path):
+    prepared(photos, tmp_path / "store")
+    store = open_store(tmp_path / "store")
+    names = store.manifest["path"].tolist()
+    alone = Decoder(ArrayFile(tmp_path / "one.npy", 32), Limits(32, 0.25, 4))
+    alone.array.reserve(1)
+    for name in ("daisy/000.jpg", "daisy/turned.jpg", "rose/059.jpg"):
+        alone.decode(0, photos / name)
+        assert (alone.array.read(0) == store.images[names.index(name)]).all()
+
+
+def test_scanned_is_accepted_and_left_out_and_skipped(photos: Path, tmp_path: Path):
+    summary = summarize(prepared(photos, tmp_path / "store"))
+    parts = summary["accepted"] + summary["rejected"] + summary["skipped"]
+    assert summary["scanned"] == parts == 120 + len(HAZARDS)
+    assert summary["accepted"] == sum(sum(split.values()) for split in summary["photos"].values())
+    assert summary["rejected"] == sum(summary["left_out"].values())
+
+
+def test_no_group_is_separated_by_the_split(few: Path, tmp_path: Path):
+    for number in range(10):
+        again = photo(1000 + number).resize((192, 144))
+        again.save(few / "daisy" / f"again-{number}.jpg", quality=60)
+    prepared(few, tmp_path / "store")
+    groups = open_store(tmp_path / "store").manifest.groupby("group")["split"]
+    assert (groups.nunique() == 1).all()
+    assert (groups.size() == 2).sum() == 10
+
+
+def test_more_photos_move_few_of_the_old(tmp_path: Path):
+    plant_clean(tmp_path / "old", count=300)
+    plant_clean(tmp_path / "new", count=330)
+    tables = []
+    for name in ("old", "new"):
+        prepared(tmp_path / name, tmp_path / f"store {name}", workers=2)
+        manifest = open_store(tmp_path / f"store {name}").manifest
+        tables.append(manifest.set_index("path")["split"])
+    old, new = tables[0], tables[1].loc[tables[0].index]
+    assert (old != new).mean() <= 0.02
+    assert not ((old == "test") & (new == "train")).any()
+
+
+def test_renaming_files_changes_no_split(few: Path, tmp_path: Path):
+    prepared(few, tmp_path / "store")
+    for path in sorted(few.rglob("*.jpg")):
+        path.rename(path.with_name(f"renamed-{99 - int(path.stem)}.jpg"))
+    prepared(few, tmp_path / "store again")
+    before, after = (
+        open_store(tmp_path / name).manifest.set_index("sha256")["split"]
+        for name in ("store", "store again")
+    )
+    assert before.sort_index().equals(after.sort_index())
+
+
+def test_too_many_left_out_is_an_error_that_counts_reasons(few: Path, tmp_path: Path):
+    plant(few, [Hazard(f"daisy/bad-{n}.jpg", write(b"")) for n in range(6)])
+    plant(few, [Hazard("rose/page.jpg", write(b"<html>"))])
+    with pytest.raises(UserError) as caught:
+        prepared(few, tmp_path / "store", max_rejected_fraction=0.25)
+    first, *rest = str(caught.value).splitlines()
+    assert "7 of 27 photos would be left out (6 empty, 1 not_an_image)" in first
+    assert "prepare.max_rejected_fraction = 0.25" in first
+    assert rest[0] == "  daisy/bad-0.jpg: empty: the file has no bytes"
+    assert len(rest) == 5
+
+
+def test_as_many_left_out_as_allowed_is_no_error(few: Path, tmp_path: Path):
+    plant(few, [Hazard(f"daisy/bad-{n}.jpg", write(b"")) for n in range(5)])
+    assert len(prepared(few, tmp_path / "store", max_rejected_fraction=0.2).rejected) == 5
+
+
+def test_a_class_without_a_usable_photo_is_named(few: Path, tmp_path: Path):
+    plant(few, [Hazard("lily/a.jpg", write(b"")), Hazard("lily/b.jpg", write(b"text"))])
+    with pytest.raises(UserError, match=r"every photo .* 'lily' \(empty, not_an_image\)"):
+        prepared(few, tmp_path / "store")
+
+
+def test_nothing_usable_at_all_is_an_error(tmp_path: Path):
+    plant(tmp_path, [Hazard(f"photos/{name}/x.jpg", write(b"x")) for name in ("a", "b")])
+    with pytest.raises(UserError, match=r"'a' \(not_an_image\), 'b' \(not_an_image\)"):
+        prepared(tmp_path / "photos", tmp_path / "store")
+
+
+def test_a_photo_that_vanishes_is_left_out(few: Path, tmp_path: Path, monkeypatch):
+    listed = Folder.contents
+
+    def contents(self, wanted):
+        (few / "rose" / "003.jpg").unlink()
+        return listed(self, wanted)
+
+    monkeypatch.setattr(Folder, "contents", contents)
+    outcome = prepared(few, tmp_path / "store")
+    assert outcome.rejected[["path", "reason"]].values.tolist() == [["rose/003.jpg", "vanished"]]
+
+
+def test_a_photo_that_cannot_be_read_is_left_out(few: Path, tmp_path: Path, monkeypatch):
+    whole = Path.read_bytes
+
+    def read_bytes(self):
+        if self.name == "003.jpg" and self.parent.name == "rose":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return whole(self)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    outcome = prepared(few, tmp_path / "store")
+    assert outcome.rejected.values.tolist() == [
+        ["rose/003.jpg", "unreadable_file", "Permission denied"]
+    ]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_full_disk_is_one_clear_line(few: Path, tmp_path: Path, monkeypatch, workers):
+    def write_nothing(self, row, pixels):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ArrayFile, "write", write_nothing)
+    with pytest.raises(UserError, match=r"images\.npy: .*No space left on device"):
+        prepared(few, tmp_path / "store", workers)
+
+
+def test_space_is_reserved_before_anything_is_decoded(few: Path, tmp_path: Path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    monkeypatch.setattr(Decoder, "decode", None)
+    with pytest.raises(UserError, match=r"images\.npy: .*No space left on device"):
+        prepared(few, tmp_path / "store")
+
+
+def test_a_worker_that_dies_ends_the_run_with_a_clear_line(few: Path, tmp_path: Path, monkeypatch):
+    parent = os.getpid()
+
+    def die(self, number, content):
+        assert os.getpid() != parent
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(Decoder, "decode", die)
+    with pytest.raises(UserError, match="a worker process was killed"):
+        prepared(few, tmp_path / "store", workers=2)
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_workers_end_when_their_parent_is_killed(few: Path, tmp_path: Path):
+    script = """
+import os, sys, time
+from pathlib import Path
+from stages.prepare.decode import Decoder
+from stages.prepare.stage import prepare_store
+from tests.hazards import settings
+Decoder.decode = lambda *_: (print(os.getpid(), flush=True), time.sleep(60))
+Path(sys.argv[2]).mkdir()
+prepare_store(Path(sys.argv[1]), settings(), Path(sys.argv[2]), workers=2)
+"""
+    arguments = [sys.executable, "-c", script, str(few), str(tmp_path / "store")]
+    with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        workers = {int(run.stdout.readline()) for _ in range(2)}
+        run.kill()
+    deadline = time.monotonic() + 20
+    while any(alive(worker) for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(alive(worker) for worker in workers)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_picture_shows_every_class_and_what_was_left_out(photos: Path, tmp_path: Path):
+    plant_clean(tmp_path / "clean")
+    clean = prepared(tmp_path / "clean", tmp_path / "clean store").picture
+    dirty = prepared(photos, tmp_path / "store").picture
+    assert dirty.width == clean.width
+    assert dirty.height > clean.height + 3 * 96
+
+
+def test_a_hundred_classes_make_a_picture_of_bounded_size(tmp_path: Path):
+    plant_clean(tmp_path / "many", tuple(f"class-{n:03d}" for n in range(100)), count=3)
+    outcome = prepared(tmp_path / "many", tmp_path / "store", workers=2)
+    assert outcome.picture.height < 6000
+
+
+@pytest.fixture
+def project(few: Path, tmp_path: Path, monkeypatch) -> Path:
+    """A folder with params.yaml that names a few clean photos."""
+    text = (ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("data/demo", "few"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_command_writes_store_metrics_and_picture(project: Path, capsys):
+    command.main()
+    summary = json.loads(Path("metrics/prepare.json").read_text())
+    assert summary["accepted"] == 20
+    assert capsys.readouterr().out == describe(summary) + "\n"
+    assert open_store().images.shape == (20, 128, 128, 3)
+    assert Image.open("metrics/photos.png").format == "PNG"
+
+
+def test_outputs_name_no_place_on_this_machine(project: Path):
+    command.main()
+    texts = [*Path("data/prepared").glob("*.[cj]s*"), Path("metrics/prepare.json")]
+    assert len(texts) == 5
+    assert not any(str(project) in path.read_text() for path in texts)
+
+
+def test_command_leaves_the_old_store_when_it_fails(project: Path):
+    command.main()
+    before = content(project / "data" / "prepared")
+    for path in (project / "few" / "rose").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(UserError):
+        command.main()
+    assert content(project / "data" / "prepared") == before
+    assert [path.name for path in (project / "data").iterdir()] == ["prepared"]
+
+
+def test_description_names_every_count(photos: Path, tmp_path: Path):
+    text = describe(summarize(prepared(photos, tmp_path / "store")))
+    assert text.startswith(f"scanned {120 + len(HAZARDS)} = accepted ")
+    assert "left out: 2 duplicate" in text
+    assert "near-duplicates: " in text
