@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,8 +34,8 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def pack_tar(root: Path, archive: Path, wrapper: str = "") -> None:
-    kind = "w:gz" if archive.suffix in (".gz", ".tgz") else "w"
-    with tarfile.open(archive, kind) as file:
+    packed = archive.suffix in (".gz", ".tgz")
+    with tarfile.open(archive, "w:gz") if packed else tarfile.open(archive, "w") as file:
         for path in shuffled(root):
             file.add(path, wrapper + path.relative_to(root).as_posix(), recursive=False)
 
@@ -149,7 +150,7 @@ def test_what_leads_out_of_an_archive_is_refused_by_name(tmp_path, name, fields,
 
 
 def test_a_hard_link_in_an_archive_is_the_file(tmp_path: Path):
-    link = {"type": tarfile.LNKTYPE, "linkname": "daisy/000.jpg"}
+    link: dict[str, Any] = {"type": tarfile.LNKTYPE, "linkname": "daisy/000.jpg"}
     archive = with_members(tmp_path / "p.tar", lambda file: add(file, "daisy/hard.jpg", **link))
     outcome = prepared(archive, tmp_path / "store")
     assert outcome.rejected.to_dict("records") == [

@@ -113,8 +113,12 @@ def _finished(decoder: Decoder, pending: Pending) -> Iterator[list[Decoded]]:
 
 
 def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and do not outlive it."""
+    """Leave Ctrl-C to the parent, do not outlive it, and keep quiet.
+
+    libtiff writes what it thinks of broken files to stderr; rejected.csv says it in order.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
