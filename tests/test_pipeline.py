@@ -215,10 +215,8 @@ def test_a_bad_parameter_stops_before_any_work(project: Project) -> None:
     assert project.outputs() == before
 
 
-def test_the_model_is_a_named_artifact(finished: Project) -> None:
-    assert "flower-classifier" in (finished.folder / "dvc.yaml").read_text()
-    printed = finished.run("dvc", "artifacts", "get", ".", "flower-classifier", "--out", "copy")
-    assert printed is not None
-    copied = (finished.folder / "copy/model.safetensors").read_bytes()
-    assert copied == finished.outputs()["models/model.safetensors"]
-    shutil.rmtree(finished.folder / "copy")
+def test_a_tagged_model_can_be_got_by_its_name(project: Project) -> None:
+    project.run("git", "tag", "--annotate", "flower-classifier@v1.0.0", "--message", "first")
+    project.run("dvc", "artifacts", "get", ".", "flower-classifier", "--out", "copy")
+    copied = (project.folder / "copy/model.safetensors").read_bytes()
+    assert copied == project.outputs()["models/model.safetensors"]
