@@ -22,6 +22,8 @@ EARTH = stops("#3c2a1c", "#7d644c")
 class Ground:
     """A kind of place. Lengths are in pixels of a photo that is 160 pixels long."""
 
+    often: float
+    """Share of the photos."""
     edges: Floats
     """Array of shape (2, 3): colours at the upper and the lower edge."""
     growth: Floats
@@ -35,15 +37,14 @@ class Ground:
 
 
 GROUNDS = {
-    "meadow": Ground(stops("#4f7a2a", "#2c4a14"), GRASS, 90, 10, 1.8, 0.6),
-    "foliage": Ground(stops("#3f6a2a", "#1c3312"), GRASS, 20, 45, 5.0, 0.0),
-    "earth": Ground(stops("#6b513a", "#463222"), EARTH, 60, 20, 1.8, 0.7),
-    "sky": Ground(stops("#7fb2e6", "#d5e3ea"), GRASS, 40, 10, 3.0, 0.0),
-    "haze": Ground(stops("#d9d8cf", "#a8ab98"), GRASS, 12, 12, 5.0, 0.0),
-    "hay": Ground(stops("#b09a62", "#7a6a3a"), STRAW, 80, 10, 2.0, 0.6),
-    "dusk": Ground(stops("#10140f", "#1c2416"), GRASS, 16, 10, 3.0, 0.0),
+    "meadow": Ground(0.24, stops("#4f7a2a", "#2c4a14"), GRASS, 90, 10, 1.8, 0.6),
+    "foliage": Ground(0.24, stops("#3f6a2a", "#1c3312"), GRASS, 20, 45, 5.0, 0.0),
+    "earth": Ground(0.12, stops("#6b513a", "#463222"), EARTH, 60, 20, 1.8, 0.7),
+    "sky": Ground(0.13, stops("#7fb2e6", "#d5e3ea"), GRASS, 40, 10, 3.0, 0.0),
+    "haze": Ground(0.09, stops("#d9d8cf", "#a8ab98"), GRASS, 12, 12, 5.0, 0.0),
+    "hay": Ground(0.10, stops("#b09a62", "#7a6a3a"), STRAW, 80, 10, 2.0, 0.6),
+    "dusk": Ground(0.08, stops("#10140f", "#1c2416"), GRASS, 16, 10, 3.0, 0.0),
 }
-OFTEN = (0.24, 0.24, 0.12, 0.13, 0.09, 0.1, 0.08)
 
 
 def backdrop(
@@ -67,7 +68,8 @@ def backdrop(
     PIL.Image.Image
         An RGB image of `size` times `COARSE`.
     """
-    ground = GROUNDS[str(rng.choice(list(GROUNDS), p=OFTEN))]
+    often = [ground.often for ground in GROUNDS.values()]
+    ground = GROUNDS[str(rng.choice(list(GROUNDS), p=often))]
     pixel = COARSE * max(size) / 160
     image = _slope(size, ground.edges * rng.uniform(0.5, 1.2), light)
     _draw_spots(image, ground, rng)

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 from stages.demo.surface import Floats, Surface
 
 TRANSLUCENCY = 0.45  # of the sunlight that falls on the far side of a petal or leaf
+WRAP = 0.4  # petals scatter light, so their shading is softer than a stone's
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def lit(surface: Surface, light: Light) -> Floats:
     normal = np.cross(corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1])
     normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
     normal *= np.where(normal[:, 2:] < 0, -1, 1)  # a petal has two faces: take the one we see
-    towards = normal @ light.towards_sun
+    towards = (normal @ light.towards_sun + WRAP) / (1 + WRAP)
     sun = np.where(towards > 0, towards, -TRANSLUCENCY * towards)[:, None] * light.sun
     sky = (0.72 + 0.28 * normal[:, 1:2]) * light.sky
     return surface.albedo * (sun + sky)

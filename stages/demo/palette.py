@@ -32,6 +32,7 @@ PETALS = {
 }
 
 LEAVES = stops("#2f5a1e", "#5d8f36")
+SEA_GREEN = stops("#3c6a4c", "#78a07a")
 
 
 def petal_colour(rng: Generator, **weights: float) -> Floats:
@@ -46,3 +47,10 @@ def petal_colour(rng: Generator, **weights: float) -> Floats:
     name = list(weights)[rng.choice(len(shares), p=shares / shares.sum())]
     varied: Floats = PETALS[name] * rng.uniform(0.85, 1.1, (1, 3))
     return varied.clip(0, 1)
+
+
+def leaf_green(rng: Generator) -> Floats:
+    """Mix a green between grassy and bluish, fresh or dark, shape (2, 3)."""
+    share = rng.uniform(0, 0.8)
+    mixed: Floats = ((1 - share) * LEAVES + share * SEA_GREEN) * rng.uniform(0.5, 1.15)
+    return mixed

@@ -12,20 +12,15 @@ Grow = Callable[[Generator], Surface]
 
 
 @dataclass(frozen=True)
-class Stem:
-    """How thick a stem is, in radii of its head, and its colours from foot to head."""
-
-    radius: float
-    stops: Floats
-
-
-@dataclass(frozen=True)
 class Variety:
     """What all plants of one photo have in common."""
 
     head: Grow
-    leaves: Grow
-    stem: Stem
+    leaves: Callable[[Skin, Generator], Surface]
+    green: Floats
+    """Array of shape (n_stops, 3): colours of stem and leaves, from foot to tip."""
+    stem: float
+    """How thick the stem is, in radii of its head."""
     tilt_deg: tuple[float, float]
     """Least and greatest angle between the way a head looks and the line of sight."""
     leaf_at: float = 0.7
@@ -49,13 +44,14 @@ def plant(variety: Variety, head: Head, rng: Generator) -> Surface:
     foot = head.centre - variety.middle * radius * axis
     flower = pose(variety.head(rng), axis, rng.uniform(0, 2 * np.pi), radius, foot)
     path = _stem_path(foot, axis, radius, rng)
-    thick = variety.stem.radius * radius * np.linspace(1.0, 1.3, path.shape[1])
-    stem = tubes(path, thick[None], Skin(variety.stem.stops[::-1], 0.05), rng, sides=3)
+    thick = variety.stem * radius * np.linspace(1.0, 1.3, path.shape[1])
+    stem = tubes(path, thick[None], Skin(variety.green[::-1], 0.05), rng, sides=3)
     at = round(variety.leaf_at * (path.shape[1] - 1))
     upward = path[0, max(at - 1, 0)] - path[0, at]
     upward /= np.linalg.norm(upward)
     spin = rng.uniform(0, 2 * np.pi)
-    leaves = pose(variety.leaves(rng), upward, spin, rng.uniform(0.8, 1.2) * radius, path[0, at])
+    leaves = variety.leaves(Skin(variety.green), rng)
+    leaves = pose(leaves, upward, spin, rng.uniform(0.8, 1.2) * radius, path[0, at])
     return join(flower, stem, leaves)
 
 

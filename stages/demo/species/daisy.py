@@ -2,16 +2,17 @@
 
 from numpy.random import Generator
 
-from stages.demo.palette import LEAVES, petal_colour, stops
-from stages.demo.plant import Stem, Variety
+from stages.demo.palette import leaf_green, petal_colour, stops
+from stages.demo.plant import Variety
 from stages.demo.surface import Skin, Surface, Whorl, around, florets, join, petals
 
 
 def variety(rng: Generator) -> Variety:
     """Draw a daisy's colour, number of rays and size of disc."""
     rays = int(rng.integers(16, 30))
-    skin = Skin(petal_colour(rng, white=6, yellow=0.7, pink=2))
+    skin = Skin(petal_colour(rng, white=5, cream=1, yellow=0.8, pink=2, purple=1))
     eye = Skin(stops("#e9a800", "#cf7400"), 0.14)
+    green = leaf_green(rng)
     disc = rng.uniform(0.22, 0.32)
     droop = rng.uniform(-0.35, 0.5)
 
@@ -28,10 +29,10 @@ def variety(rng: Generator) -> Variety:
         )
         return join(petals(ring, skin, rng), florets(70, disc, 0.16, eye, rng))
 
-    return Variety(head, leaves, Stem(0.05, LEAVES), tilt_deg=(0, 60))
+    return Variety(head, leaves, green, 0.05, tilt_deg=(0, 60))
 
 
-def leaves(rng: Generator) -> Surface:
+def leaves(green: Skin, rng: Generator) -> Surface:
     """Grow the rosette of small spoons at the foot."""
     count = 5
     spoons = Whorl(
@@ -42,4 +43,4 @@ def leaves(rng: Generator) -> Surface:
         cup=0.3,
         taper=(0.9, 0.35),
     )
-    return petals(spoons, Skin(LEAVES), rng)
+    return petals(spoons, green, rng)

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.random import Generator
 
-from stages.demo.palette import petal_colour, stops
-from stages.demo.plant import Stem, Variety
+from stages.demo.palette import leaf_green, petal_colour, stops
+from stages.demo.plant import Variety
 from stages.demo.surface import (
     GOLDEN_ANGLE,
     Floats,
@@ -23,9 +23,9 @@ CLOCKS = 0.25  # of the photos
 
 def variety(rng: Generator) -> Variety:
     """Draw whether the dandelion is in flower or in seed."""
-    stem = Stem(0.06, stops("#7d8f4a", "#9a7a5a"))
+    green = leaf_green(rng)
     if rng.random() < CLOCKS:
-        return Variety(clock, leaves, stem, tilt_deg=(30, 85))
+        return Variety(clock, leaves, green, 0.06, tilt_deg=(30, 85))
     skin = Skin(petal_colour(rng, yellow=1), 0.12)
     count = int(rng.integers(130, 170))
 
@@ -43,12 +43,12 @@ def variety(rng: Generator) -> Variety:
             facets=(3, 1),
         )
         heart = florets(50, 0.36, 0.5, skin, rng)
-        return join(petals(cushion, skin, rng), heart, _bracts(rng))
+        return join(petals(cushion, skin, rng), heart, _bracts(Skin(green), rng))
 
-    return Variety(head, leaves, stem, tilt_deg=(0, 70), middle=0.15)
+    return Variety(head, leaves, green, 0.06, tilt_deg=(0, 70), middle=0.15)
 
 
-def _bracts(rng: Generator) -> Surface:
+def _bracts(green: Skin, rng: Generator) -> Surface:
     collar = Whorl(
         around(12, rng),
         length=0.6,
@@ -58,7 +58,7 @@ def _bracts(rng: Generator) -> Surface:
         taper=(0.3, 0.7),
         facets=(4, 1),
     )
-    return petals(collar, Skin(stops("#55702f", "#7f9650")), rng)
+    return petals(collar, green, rng)
 
 
 def clock(rng: Generator) -> Surface:
@@ -76,7 +76,7 @@ def clock(rng: Generator) -> Surface:
     return join(seeds, tubes(stalks, thin, white, rng), tubes(hairs, thin, white, rng))
 
 
-def leaves(rng: Generator) -> Surface:
+def leaves(green: Skin, rng: Generator) -> Surface:
     """Grow the rosette of toothed leaves that gave the flower its name, the lion's tooth."""
     count = 7
     lion_teeth = Whorl(
@@ -89,7 +89,7 @@ def leaves(rng: Generator) -> Surface:
         teeth=0.55,
         facets=(12, 2),
     )
-    return petals(lion_teeth, Skin(stops("#35591f", "#6b9440")), rng)
+    return petals(lion_teeth, green, rng)
 
 
 def _sphere(count: int) -> Floats:

@@ -3,20 +3,19 @@
 import numpy as np
 from numpy.random import Generator
 
-from stages.demo.palette import colour, petal_colour, stops
-from stages.demo.plant import Stem, Variety
+from stages.demo.palette import colour, leaf_green, petal_colour, stops
+from stages.demo.plant import Variety
 from stages.demo.surface import Skin, Surface, Whorl, around, florets, join, petals
 
-GREEN = stops("#4f6f45", "#7f9b6a")
+BLOTCH = colour("#1c1020")
+STAMENS = Skin(stops("#2a2230", "#17121c"), 0.2)
 
 
 def variety(rng: Generator) -> Variety:
-    """Draw a poppy's colour, how far it is open, and whether its petals have a dark foot."""
-    tint = petal_colour(rng, red=5, orange=2, yellow=1, white=1, pink=1)
-    dark = rng.random() < 0.55
-    blotch = colour("#1c1020") if dark else 0.75 * tint[0]
-    skin = Skin(np.stack([blotch, tint[0], tint[1], tint[1], 0.93 * tint[1]]), 0.07)
-    dust = Skin(stops("#2a2230", "#17121c") if dark else stops("#e2b93a", "#c58f1a"), 0.2)
+    """Draw a poppy's colour and how far it is open."""
+    tint = petal_colour(rng, red=4, orange=2, yellow=1, white=1.5, pink=1.5)
+    skin = Skin(np.stack([BLOTCH, 0.6 * tint[0], tint[1], tint[1], 0.93 * tint[1]]), 0.07)
+    green = leaf_green(rng)
     open_by = rng.uniform(0.1, 0.75)  # the bowl's slope, in radians
 
     def head(rng: Generator) -> Surface:
@@ -24,8 +23,8 @@ def variety(rng: Generator) -> Variety:
         outer = _bowl(count, open_by, 0.0, rng)
         inner = _bowl(count, open_by + 0.3, np.pi / count, rng)
         stamens = Whorl(
-            around(36, rng, 0.5),
-            length=rng.uniform(0.18, 0.34, 36),
+            around(44, rng, 0.5),
+            length=rng.uniform(0.22, 0.38, 44),
             width=0.022,
             bend=(1.2, 0.8, 0.6),
             cup=0.1,
@@ -33,12 +32,15 @@ def variety(rng: Generator) -> Variety:
             taper=(0.9, 0.1),
             facets=(2, 1),
         )
-        capsule = florets(30, 0.12, 0.28, Skin(GREEN, 0.12), rng)
+        capsule = florets(30, 0.12, 0.28, Skin(green, 0.12), rng)
         return join(
-            petals(outer, skin, rng), petals(inner, skin, rng), petals(stamens, dust, rng), capsule
+            petals(outer, skin, rng),
+            petals(inner, skin, rng),
+            petals(stamens, STAMENS, rng),
+            capsule,
         )
 
-    return Variety(head, leaves, Stem(0.04, GREEN), tilt_deg=(5, 70), middle=0.25)
+    return Variety(head, leaves, green, 0.04, tilt_deg=(5, 58), middle=0.25)
 
 
 def _bowl(count: int, slope: float, turn: float, rng: Generator) -> Whorl:
@@ -55,7 +57,7 @@ def _bowl(count: int, slope: float, turn: float, rng: Generator) -> Whorl:
     )
 
 
-def leaves(rng: Generator) -> Surface:
+def leaves(green: Skin, rng: Generator) -> Surface:
     """Grow feathery grey-green leaves."""
     count = 6
     feathers = Whorl(
@@ -68,4 +70,4 @@ def leaves(rng: Generator) -> Surface:
         teeth=0.75,
         facets=(12, 2),
     )
-    return petals(feathers, Skin(GREEN), rng)
+    return petals(feathers, green, rng)

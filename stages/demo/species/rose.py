@@ -3,17 +3,16 @@
 import numpy as np
 from numpy.random import Generator
 
-from stages.demo.palette import petal_colour, stops
-from stages.demo.plant import Stem, Variety
+from stages.demo.palette import leaf_green, petal_colour
+from stages.demo.plant import Variety
 from stages.demo.surface import GOLDEN_ANGLE, Skin, Surface, Whorl, around, join, petals
-
-GREEN = stops("#244a1c", "#3f6e2c")
 
 
 def variety(rng: Generator) -> Variety:
     """Draw a rose's colour, its number of petals and how far it is open."""
-    tint = petal_colour(rng, red=4, pink=3, white=1.5, yellow=1.5)
+    tint = petal_colour(rng, red=3, pink=3, white=2, yellow=2, orange=1)
     skin = Skin(np.stack([0.3 * tint[0], 0.75 * tint[0], tint[0], tint[1]]), 0.06)
+    green = leaf_green(rng)
     count, opening = int(rng.integers(18, 27)), rng.uniform(0.55, 1.0)
 
     def head(rng: Generator) -> Surface:
@@ -30,12 +29,12 @@ def variety(rng: Generator) -> Variety:
             ruffle=0.012,
             facets=(6, 5),
         )
-        return join(petals(spiral, skin, rng), _sepals(rng))
+        return join(petals(spiral, skin, rng), _sepals(Skin(green), rng))
 
-    return Variety(head, leaves, Stem(0.055, GREEN), tilt_deg=(0, 60), leaf_at=0.25, middle=0.4)
+    return Variety(head, leaves, green, 0.055, tilt_deg=(0, 60), leaf_at=0.25, middle=0.4)
 
 
-def _sepals(rng: Generator) -> Surface:
+def _sepals(green: Skin, rng: Generator) -> Surface:
     star = Whorl(
         around(5, rng),
         length=0.75,
@@ -44,10 +43,10 @@ def _sepals(rng: Generator) -> Surface:
         cup=0.3,
         taper=(0.3, 0.9),
     )
-    return petals(star, Skin(GREEN), rng)
+    return petals(star, green, rng)
 
 
-def leaves(rng: Generator) -> Surface:
+def leaves(green: Skin, rng: Generator) -> Surface:
     """Grow dark toothed oval leaves just below the flower."""
     count = 7
     ovals = Whorl(
@@ -61,4 +60,4 @@ def leaves(rng: Generator) -> Surface:
         teeth=0.1,
         facets=(10, 2),
     )
-    return petals(ovals, Skin(GREEN), rng)
+    return petals(ovals, green, rng)

@@ -3,16 +3,17 @@
 import numpy as np
 from numpy.random import Generator
 
-from stages.demo.palette import LEAVES, colour, petal_colour, stops
-from stages.demo.plant import Stem, Variety
+from stages.demo.palette import colour, leaf_green, petal_colour, stops
+from stages.demo.plant import Variety
 from stages.demo.surface import Skin, Surface, Whorl, around, florets, join, petals
 
 
 def variety(rng: Generator) -> Variety:
     """Draw a sunflower's colour, its number of rays and the size and ripeness of its disc."""
     rays = int(rng.integers(13, 19))
-    skin = Skin(petal_colour(rng, yellow=6, orange=2, red=0.7), 0.1)
+    skin = Skin(petal_colour(rng, yellow=4, orange=2, cream=1, red=1), 0.1)
     disc = rng.uniform(0.4, 0.54)
+    green = leaf_green(rng)
     heart = colour("#5f6a22") * rng.uniform(0.5, 1.1)
     seeds = Skin(np.stack([heart, *stops("#4a2c12", "#2a170b", "#5c3410")]), 0.25)
 
@@ -30,17 +31,17 @@ def variety(rng: Generator) -> Variety:
     def head(rng: Generator) -> Surface:
         back, front = ring(0.1, 0.0, rng), ring(0.4, np.pi / rays, rng)
         return join(
-            _bracts(disc, rng),
+            _bracts(disc, Skin(green), rng),
             petals(back, skin, rng),
             petals(front, skin, rng),
             florets(170, disc, 0.1, seeds, rng),
         )
 
-    return Variety(head, leaves, Stem(0.085, LEAVES), tilt_deg=(0, 55), leaf_at=0.4)
+    return Variety(head, leaves, green, 0.085, tilt_deg=(0, 55), leaf_at=0.4)
 
 
-def _bracts(disc: float, rng: Generator) -> Surface:
-    green = Whorl(
+def _bracts(disc: float, green: Skin, rng: Generator) -> Surface:
+    collar = Whorl(
         around(14, rng),
         length=0.45,
         width=0.09,
@@ -49,10 +50,10 @@ def _bracts(disc: float, rng: Generator) -> Surface:
         foot=disc * 0.8,
         taper=(0.3, 1.0),
     )
-    return petals(green, Skin(LEAVES), rng)
+    return petals(collar, green, rng)
 
 
-def leaves(rng: Generator) -> Surface:
+def leaves(green: Skin, rng: Generator) -> Surface:
     """Grow big heart-shaped leaves."""
     count = 4
     hearts = Whorl(
@@ -65,4 +66,4 @@ def leaves(rng: Generator) -> Surface:
         taper=(0.3, 0.8),
         facets=(7, 2),
     )
-    return petals(hearts, Skin(LEAVES), rng)
+    return petals(hearts, green, rng)

@@ -3,12 +3,11 @@
 import numpy as np
 from numpy.random import Generator
 
-from stages.demo.palette import colour, petal_colour, stops
-from stages.demo.plant import Stem, Variety
+from stages.demo.palette import colour, leaf_green, petal_colour, stops
+from stages.demo.plant import Variety
 from stages.demo.surface import Skin, Surface, Whorl, around, florets, join, petals
 
-GREEN = stops("#3c6a45", "#6f9a68")
-COLOURS = {"pink": 3, "red": 2, "yellow": 2, "purple": 2, "white": 1, "orange": 1}
+COLOURS = {"pink": 3, "red": 3, "yellow": 2, "white": 2, "orange": 1.5, "purple": 1}
 
 
 def variety(rng: Generator) -> Variety:
@@ -17,6 +16,7 @@ def variety(rng: Generator) -> Variety:
     rim = petal_colour(rng, **COLOURS)[1] if rng.random() < 0.3 else tint[1]
     foot = 0.5 * tint[0] + 0.5 * colour("#c9b84a")
     skin = Skin(np.stack([foot, tint[0], 0.5 * (tint[0] + tint[1]), tint[1], rim]), 0.07)
+    green = leaf_green(rng)
     opening = rng.uniform(-0.12, 0.55)
     point = rng.uniform(0.35, 0.75)
 
@@ -38,10 +38,10 @@ def variety(rng: Generator) -> Variety:
         pistil = florets(12, 0.1, 0.5, Skin(stops("#8d8f3a", "#2b2030"), 0.2), rng)
         return join(petals(outer, skin, rng), petals(inner, skin, rng), pistil)
 
-    return Variety(head, leaves, Stem(0.075, GREEN), tilt_deg=(50, 95), leaf_at=0.85, middle=0.75)
+    return Variety(head, leaves, green, 0.075, tilt_deg=(50, 95), leaf_at=0.85, middle=0.75)
 
 
-def leaves(rng: Generator) -> Surface:
+def leaves(green: Skin, rng: Generator) -> Surface:
     """Grow two or three long leaves that clasp the stem."""
     count = int(rng.integers(2, 4))
     blades = Whorl(
@@ -54,4 +54,4 @@ def leaves(rng: Generator) -> Surface:
         taper=(0.35, 0.75),
         facets=(9, 3),
     )
-    return petals(blades, Skin(GREEN), rng)
+    return petals(blades, green, rng)
