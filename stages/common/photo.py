@@ -65,15 +65,20 @@ class Photo:
 
     Attributes
     ----------
-    pixels : uint8 array of shape (S, S, 3)
-        RGB, upright.
+    square : Image
+        RGB, upright, S by S pixels.
     width, height : int
         Of the whole photo, upright, in pixels.
     """
 
-    pixels: npt.NDArray[np.uint8]
+    square: Image.Image
     width: int
     height: int
+
+    @property
+    def pixels(self) -> npt.NDArray[np.uint8]:
+        """The square as a uint8 array of shape (S, S, 3)."""
+        return np.asarray(self.square)
 
 
 def decode_photo(content: bytes, size_px: int, limits: Limits) -> Photo:
@@ -110,7 +115,7 @@ def decode_photo(content: bytes, size_px: int, limits: Limits) -> Photo:
         square = square.transpose(TURNS[orientation])
     if orientation >= 5:
         width, height = height, width
-    return Photo(np.asarray(square), width, height)
+    return Photo(square, width, height)
 
 
 def fit_square(image: Image.Image, width: float, height: float, size_px: int) -> Image.Image:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from stages.common.photo import Limits, PhotoError, decode_photo
 from stages.prepare.array import ArrayFile
@@ -69,15 +68,14 @@ class Decoder:
             photo = decode_photo(data, self.array.side_px, self.limits)
         except PhotoError as error:
             return Decoded(number, reason=error.reason, detail=error.detail)
-        pixels = photo.pixels.tobytes()
+        pixels = photo.square.tobytes()
         self.array.write(number, pixels)
-        square = Image.fromarray(photo.pixels)
-        histogram = np.array(square.histogram()).reshape(3, 256)
+        histogram = np.array(photo.square.histogram()).reshape(3, 256)
         return Decoded(
             number,
             hashlib.sha256(data).hexdigest(),
             hashlib.sha256(pixels).hexdigest(),
-            fingerprint(square),
+            fingerprint(photo.square),
             photo.width,
             photo.height,
             tuple((histogram @ LEVELS).tolist()),

@@ -27,25 +27,19 @@ def mark_same_pixels(photos: pd.DataFrame) -> pd.DataFrame:
         The same with ``reason`` and ``detail`` filled in, and ``content_key``: the smallest sha256
         of the files that have the photo's pixels, whatever their names.
     """
-    photos = photos.copy()
+    photos = photos.assign(content_key=photos["sha256"])
     usable = photos[photos["reason"] == ""]
-    same = usable.groupby("pixels_sha256")
-    photos["content_key"] = same["sha256"].transform("min").reindex(photos.index, fill_value="")
-    conflicting = same["class"].transform("nunique") > 1
-    repeated = usable.duplicated("pixels_sha256") & ~conflicting
-    first = same["path"].transform("first").astype(str)
-    _leave_out(photos, repeated, "duplicate", "same pixels as " + first)
-    names = same["class"].transform(lambda classes: ", ".join(sorted(set(classes)))).astype(str)
-    _leave_out(photos, conflicting, "conflicting_label", "same pixels under " + names)
+    twins = usable[usable.duplicated("pixels_sha256", keep=False)]
+    for _, same in twins.groupby("pixels_sha256"):
+        photos.loc[same.index, "content_key"] = same["sha256"].min()
+        classes = sorted(set(same["class"]))
+        if len(classes) > 1:
+            detail = f"same pixels under {', '.join(classes)}"
+            photos.loc[same.index, ["reason", "detail"]] = ["conflicting_label", detail]
+        else:
+            detail = f"same pixels as {same['path'].iloc[0]}"
+            photos.loc[same.index[1:], ["reason", "detail"]] = ["duplicate", detail]
     return photos
-
-
-def _leave_out(
-    photos: pd.DataFrame, chosen: "pd.Series[bool]", reason: str, detail: "pd.Series[str]"
-) -> None:
-    rows = chosen.index[chosen]
-    photos.loc[rows, "reason"] = reason
-    photos.loc[rows, "detail"] = detail[rows]
 
 
 def group_near(photos: pd.DataFrame, bits: int) -> "pd.Series[str]":
@@ -66,8 +60,10 @@ def group_near(photos: pd.DataFrame, bits: int) -> "pd.Series[str]":
     pairs = [
         near_pairs(fingerprints, other, bits) for other in (fingerprints, mirrored(fingerprints))
     ]
-    chained = chain(len(fingerprints), np.concatenate(pairs))
-    return photos.groupby(chained[position])["content_key"].transform("min")
+    group = pd.Series(chain(len(fingerprints), np.concatenate(pairs))[position], photos.index)
+    keys = photos["content_key"].sort_values()
+    smallest = keys[~group[keys.index].duplicated()]
+    return group.map(smallest.set_axis(group[smallest.index]))
 
 
 def chain(count: int, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -36,7 +36,7 @@ def fingerprint(square: Image.Image) -> int:
     small = square.resize((SIDE_PX, SIDE_PX), Image.Resampling.BOX, reducing_gap=1.0)
     spectrum = COSINES @ np.asarray(small.convert("L"), dtype=np.int64) @ COSINES.T
     spectrum[0, 0] = 0  # the mean brightness says nothing
-    return int(np.sum(BITS[spectrum.ravel() > 0], dtype=np.uint64))
+    return int(np.packbits(spectrum > 0, bitorder="little").view("<u8")[0])
 
 
 def mirrored(fingerprints: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 BANDS = 4
 BAND_BITS = 16
-BLOCK = 1 << 22
+BLOCK = 1 << 20
 """Comparisons made at once: bounds the memory."""
 
 Fingerprints = npt.NDArray[np.uint64]
@@ -53,23 +53,22 @@ def _candidates(
     """Give the positions of all pairs of values that differ in at most `flips` bits, by blocks."""
     filed = np.argsort(right, kind="stable")
     start = np.searchsorted(right[filed], np.arange((1 << BAND_BITS) + 1))
-    for mask in _masks(flips):
-        wanted = (left ^ mask).astype(np.int64)
+    masks = _masks(flips)
+    at_once = max(1, BLOCK // max(1, len(left)))
+    for first_mask in range(0, len(masks), at_once):
+        wanted = (left ^ masks[first_mask : first_mask + at_once, None]).ravel().astype(np.int64)
         counts = start[wanted + 1] - start[wanted]
         for first, last in _blocks(counts):
             block = counts[first:last]
-            i = np.repeat(np.arange(first, last), block)
-            rank = np.arange(len(i)) - np.repeat(np.cumsum(block) - block, block)
-            yield i, filed[start[wanted[i]] + rank]
+            asking = np.repeat(np.arange(first, last), block)
+            rank = np.arange(len(asking)) - np.repeat(np.cumsum(block) - block, block)
+            yield asking % len(left), filed[start[wanted[asking]] + rank]
 
 
-def _masks(flips: int) -> list[np.uint16]:
+def _masks(flips: int) -> npt.NDArray[np.uint16]:
     """Return all band values with at most `flips` bits set."""
-    return [
-        np.uint16(sum(1 << bit for bit in chosen))
-        for count in range(flips + 1)
-        for chosen in combinations(range(BAND_BITS), count)
-    ]
+    chosen = (bits for count in range(flips + 1) for bits in combinations(range(BAND_BITS), count))
+    return np.array([sum(1 << bit for bit in bits) for bits in chosen], np.uint16)
 
 
 def _blocks(counts: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
