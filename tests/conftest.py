@@ -22,7 +22,14 @@ TINY: dict[str, dict[str, Any]] = {
     "demo": {"photos_per_species": 12, "image_size_px": 64},
     "prepare": {"image_size_px": 32},
     "model": {"width": 8},
-    "train": {"epochs": 3, "warmup_epochs": 1, "batch_size": 16, "first_image_size_px": 16},
+    "train": {
+        "threads": 1,
+        "epochs": 3,
+        "warmup_epochs": 1,
+        "batch_size": 16,
+        "first_image_size_px": 16,
+    },
+    "evaluate": {"threads": 1},
 }
 """What makes params.yaml small enough for a test."""
 

@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -33,22 +35,25 @@ class Project:
 
     def run(self, *command: str, code: int = 0) -> str:
         """Run a command, check its exit code, return what it printed."""
-        tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        identity = {
-            f"GIT_{who}_{what}": "tester@example.org"
-            for who in ("AUTHOR", "COMMITTER")
-            for what in ("NAME", "EMAIL")
-        }
         result = subprocess.run(
             command,
             cwd=self.folder,
-            env={**os.environ, **identity, "PATH": tools, "OMP_NUM_THREADS": "1"},
+            env=self.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
         assert result.returncode == code, f"{' '.join(command)}:\n{result.stdout}"
         return result.stdout
+
+    def environment(self) -> dict[str, str]:
+        tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        identity = {
+            f"GIT_{who}_{what}": "tester@example.org"
+            for who in ("AUTHOR", "COMMITTER")
+            for what in ("NAME", "EMAIL")
+        }
+        return {**os.environ, **identity, "PATH": tools}
 
     def stages_run(self, *command: str) -> list[str]:
         """Run a command; return the stages whose commands DVC started."""
@@ -213,6 +218,48 @@ def test_a_bad_parameter_stops_before_any_work(project: Project) -> None:
     project.run("git", "checkout", "--quiet", "params.yaml")
     project.run("dvc", "repro")
     assert project.outputs() == before
+
+
+def stop_at_epoch(project: Project, epoch: int, signal_number: int) -> tuple[int, str]:
+    """Run `dvc repro`; send the trainer a signal when an epoch is done; return how DVC ended."""
+    losses, log = project.folder / "metrics/loss.csv", project.folder / "repro.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            ["dvc", "repro"],
+            cwd=project.folder,
+            env=project.environment(),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    while not (losses.exists() and losses.read_text().count("\n") > epoch):
+        assert process.poll() is None, log.read_text()
+        time.sleep(0.005)
+    (owner,) = (project.folder / ".train_state").glob("*/pid")
+    os.kill(int(owner.read_text()), signal_number)
+    return process.wait(), log.read_text()
+
+
+def test_a_training_that_was_killed_and_stopped_ends_in_the_same_bytes(
+    finished: Project, project: Project, tmp_path: Path
+) -> None:
+    shutil.copytree(finished.folder, tmp_path / "uninterrupted", symlinks=True)
+    uninterrupted = Project(tmp_path / "uninterrupted")
+    for each in (project, uninterrupted):
+        each.set("train", "epochs", 60)
+    uninterrupted.run("dvc", "repro")
+
+    shutil.rmtree(project.folder / "metrics")
+    code, _ = stop_at_epoch(project, 8, signal.SIGKILL)
+    assert code != 0
+    code, printed = stop_at_epoch(project, 24, signal.SIGTERM)
+    assert code != 0
+    assert "resuming at epoch" in printed
+    assert "stopped by SIGTERM" in printed
+    code, printed = stop_at_epoch(project, 40, signal.SIGINT)
+    assert code != 0
+    assert "stopped by SIGINT" in printed
+    assert "resuming at epoch" in project.run("dvc", "repro")
+    assert project.outputs() == uninterrupted.outputs()
 
 
 def test_a_tagged_model_can_be_got_by_its_name(project: Project) -> None:

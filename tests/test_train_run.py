@@ -1,3 +1,4 @@
+import signal
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,10 @@ from stages.train.batches import SplitPhotos, load_batches
 from stages.train.loop import Learner, train_one_epoch, validate
 from stages.train.run import Run
 from stages.train.running_loss import RunningLoss
+from stages.train.saving import Saver
 from stages.train.schedule import draw_order
+from stages.train.stopping import Stopped, StopRequest
+from stages.train.vault import Vault
 
 CPU = torch.device("cpu")
 
@@ -30,8 +34,12 @@ def network() -> nn.Module:
         return build_network(8, 2)
 
 
+def saver(stop: StopRequest | None = None, every_seconds: float = 1e9) -> Saver:
+    return Saver(Vault(Path("states"), {"a": "key"}), every_seconds, stop or StopRequest())
+
+
 def train(store: Store, params: Train) -> tuple[str, dict[str, torch.Tensor]]:
-    weights = Run(network(), store, params, CPU).train().state_dict()
+    weights = Run(network(), store, params, CPU).train(saver()).state_dict()
     return Path("metrics/loss.csv").read_text(), weights
 
 
@@ -40,6 +48,36 @@ def test_two_runs_are_equal_to_the_byte(store: Store, params: Params) -> None:
     again, again_weights = train(store, params.train)
     assert again == first
     assert all(torch.equal(first_weights[name], again_weights[name]) for name in first_weights)
+
+
+def stop_after(run: Run, stop: StopRequest, batch: int) -> None:
+    """Request a stop while the run's given batch, counted over epochs, is computed."""
+    update = run.learner.averaged.update
+
+    def update_and_stop(network: nn.Module) -> None:
+        update(network)
+        if run.learner.schedule.done == batch:
+            stop.signal_number = signal.SIGTERM
+
+    run.learner.averaged.update = update_and_stop  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 4, 7, 9])
+def test_a_stopped_run_goes_on_to_the_same_bytes(store: Store, params: Params, batch: int) -> None:
+    expected, weights = train(store, params.train)
+    stop = StopRequest()
+    stopped = Run(network(), store, params.train, CPU)
+    stop_after(stopped, stop, batch)
+    with pytest.raises(Stopped):
+        stopped.train(saver(stop))
+    resumed = Run(network(), store, params.train, CPU)
+    state = Vault(Path("states"), {"a": "key"}).load()
+    assert state is not None
+    resumed.restore(state)
+    assert resumed.learner.schedule.done == batch
+    again = resumed.train(saver()).state_dict()
+    assert Path("metrics/loss.csv").read_text() == expected
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
 
 
 def test_another_seed_is_another_run(store: Store, params: Params) -> None:
@@ -66,8 +104,7 @@ def test_the_network_learns_to_tell_dark_from_light(store: Store, params: Params
 
 def test_the_kept_weights_are_those_of_the_best_epoch(store: Store, params: Params) -> None:
     run = Run(network(), store, params.train, CPU)
-    kept = run.train()
-    run.learner.averaged.network = kept
+    run.train(saver())
     assert run._validate() == (run.best.val_loss, run.best.val_accuracy)
     assert run.best == max(run.history, key=lambda epoch: (epoch.val_accuracy, -epoch.val_loss))
 
@@ -77,7 +114,7 @@ def test_a_diverging_run_stops_with_epoch_batch_and_advice(store: Store, params:
     with torch.no_grad():
         next(run.learner.network.parameters()).fill_(float("nan"))
     with pytest.raises(UserError, match=r"loss became nan at epoch 1, batch 1; lower train\.lr"):
-        run.train()
+        run.train(saver())
     assert not Path("metrics/loss.csv").exists()
 
 

@@ -107,6 +107,8 @@ class Train(Section):
     label_smoothing: Fraction
     averaging_decay: Fraction
     """Decay per step of the averaged weights that are validated and kept; 0 averages nothing."""
+    save_every_seconds: Annotated[float, Field(gt=0)]
+    """Time between saves of the state that an interrupted training goes on from."""
     first_image_size_px: Annotated[int, Field(ge=16, le=1024)]
     """Side of the first epochs' images; from there it grows to prepare.image_size_px."""
     min_crop_area: Annotated[float, Field(gt=0, le=1)]

@@ -1,7 +1,13 @@
 """Train the network on the store's train split: data/prepared -> models, metrics/loss.csv.
 
-Run it with ``python -m stages.train``, or through ``dvc repro``.
+A training that was interrupted goes on where it stopped when the same command is run again; with
+FLOWERBED_FRESH=1 in the environment it starts from the first epoch. Run it with
+``python -m stages.train``, or through ``dvc repro``.
 """
+
+import os
+import sys
+from pathlib import Path
 
 import torch
 
@@ -9,9 +15,13 @@ from stages.common.classifier import Classifier, ModelCard, save_classifier
 from stages.common.device import be_deterministic, choose_device
 from stages.common.errors import run_stage
 from stages.common.network import build_network
-from stages.common.params import load_params
-from stages.common.store import open_store
+from stages.common.params import Params, load_params
+from stages.common.store import Store, open_store
+from stages.train.key import describe_training
 from stages.train.run import Run
+from stages.train.saving import Saver
+from stages.train.stopping import Stopped, StopRequest
+from stages.train.vault import Vault
 
 
 def main() -> None:
@@ -20,7 +30,28 @@ def main() -> None:
     device = choose_device(params.train.device, "train.device")
     be_deterministic(params.train.threads)
     store = open_store()
-    card = ModelCard(
+    card = describe_model(params, store)
+    with torch.random.fork_rng(devices=[]):  # PyTorch draws first weights from its global state
+        torch.manual_seed(params.train.seed)
+        network = build_network(card.width, len(card.classes))
+    run = Run(network, store, params.train, device)
+    print(f"training {card.architecture} on {len(run.photos)} photos, on {device}", flush=True)
+
+    stop = StopRequest()
+    root = Path(os.environ.get("DVC_ROOT", "."), ".train_state")  # also under `dvc exp run --temp`
+    vault = Vault(root, describe_training(params, store, device))
+    with vault.taken():
+        stop.listen()
+        if not os.environ.get("FLOWERBED_FRESH") and (state := vault.load()):
+            run.restore(state)
+        saver = Saver(vault, params.train.save_every_seconds, stop)
+        save_classifier(Classifier(train_or_leave(run, saver), card))
+        vault.clear()
+
+
+def describe_model(params: Params, store: Store) -> ModelCard:
+    """Return what model.json will say of the model."""
+    return ModelCard(
         architecture=params.model.name,
         width=params.model.width,
         classes=store.meta.classes,
@@ -28,12 +59,19 @@ def main() -> None:
         mean=store.meta.mean,
         std=store.meta.std,
     )
-    with torch.random.fork_rng(devices=[]):  # PyTorch draws first weights from its global state
-        torch.manual_seed(params.train.seed)
-        network = build_network(card.width, len(card.classes))
-    run = Run(network, store, params.train, device)
-    print(f"training {card.architecture} on {len(run.photos)} photos, on {device}", flush=True)
-    save_classifier(Classifier(run.train(), card))
+
+
+def train_or_leave(run: Run, saver: Saver) -> torch.nn.Module:
+    """Train to the end, or leave the process with the exit code of the signal that stopped it."""
+    try:
+        return run.train(saver)
+    except Stopped as stopped:
+        print(
+            f"stopped by {stopped} at epoch {len(run.history) + 1}, batch {len(run.losses)}; "
+            "saved: the same command goes on from here",
+            file=sys.stderr,
+        )
+        sys.exit(stopped.exit_code)
 
 
 if __name__ == "__main__":

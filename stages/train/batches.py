@@ -45,7 +45,7 @@ def load_batches(
     """Return a loader of the photos in the given order; the last batch may be short."""
     return DataLoader(
         photos,
-        sampler=np.split(order, range(batch_size, len(order), batch_size)),
+        sampler=[order[i : i + batch_size] for i in range(0, len(order), batch_size)],
         batch_size=None,  # the sampler's items are whole batches
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),

@@ -12,14 +12,14 @@ LOSS_CSV = Path("metrics/loss.csv")
 
 @dataclass(frozen=True)
 class Epoch:
-    """A row of loss.csv; losses are means per photo, rates are per step."""
+    """A row of loss.csv; losses are means per photo."""
 
     epoch: int
     train_loss: float
     val_loss: float
     val_accuracy: float
     learning_rate: float
-    """Of the epoch's last step."""
+    """At the epoch's end."""
 
     def rank(self) -> tuple[float, float]:
         """Return what makes an epoch better: higher validation accuracy, then lower loss."""

@@ -1,6 +1,7 @@
 """The training loop: for each epoch, for each batch: forward, loss, backward, step."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,23 @@ class Learner:
         self.loss_fn = nn.CrossEntropyLoss(label_smoothing=params.label_smoothing)
         self.optimizer = MuonWithAdamW(network, params)
         self.schedule = WarmupCosine(self.optimizer, params, steps_per_epoch)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the learning has changed."""
+        return {
+            "network": self.network.state_dict(),
+            "averaged": self.averaged.network.state_dict(),
+            "optimizer": self.optimizer.state(),
+            "steps": self.schedule.done,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.network.load_state_dict(state["network"])
+        self.averaged.network.load_state_dict(state["averaged"])
+        self.averaged.steps = state["steps"]
+        self.optimizer.restore(state["optimizer"])
+        self.schedule.go_to(state["steps"])
 
 
 def train_one_epoch(

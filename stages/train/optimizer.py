@@ -103,6 +103,15 @@ class MuonWithAdamW:
         for part in self.parts:
             part.step()
 
+    def state(self) -> list[dict[str, Any]]:
+        """Return what the optimizers remember."""
+        return [part.state_dict() for part in self.parts]
+
+    def restore(self, states: list[dict[str, Any]]) -> None:
+        """Go on from what `state` returned."""
+        for part, state in zip(self.parts, states, strict=True):
+            part.load_state_dict(state)
+
     def set_lr(self, lr: float) -> None:
         """Set the learning rate of the next step."""
         for part in self.parts:
@@ -118,13 +127,16 @@ class WarmupCosine:
         self._highest = params.lr
         self._warmup_steps = params.warmup_epochs * steps_per_epoch
         self._steps = params.epochs * steps_per_epoch
-        self._done = -1
-        self.step()
+        self.go_to(0)
 
     def step(self) -> None:
         """Set the learning rate of the next training step."""
-        self._done += 1
-        self.lr = self._highest * self._factor(self._done + 0.5)
+        self.go_to(self.done + 1)
+
+    def go_to(self, step: int) -> None:
+        """Set the learning rate that follows `step` training steps."""
+        self.done = step
+        self.lr = self._highest * self._factor(step + 0.5)
         self._optimizer.set_lr(self.lr)
 
     def _factor(self, step: float) -> float:

@@ -25,6 +25,7 @@ def show_progress(
     """
     bar = tqdm(
         total=photos,
+        initial=losses.photos,
         desc=title,
         unit=" images",
         ncols=80,

@@ -3,6 +3,8 @@
 import copy
 import math
 import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -12,21 +14,23 @@ from stages.common.classifier import normalise
 from stages.common.params import Train
 from stages.common.store import Store
 from stages.train.augment import Augmentation
-from stages.train.batches import SplitPhotos, load_batches
+from stages.train.batches import Batch, SplitPhotos, load_batches
 from stages.train.history import Epoch, write_history
 from stages.train.loop import Learner, train_one_epoch, validate
 from stages.train.progress import show_duration, show_progress
 from stages.train.running_loss import RunningLoss
+from stages.train.saving import Saver
 from stages.train.schedule import draw_order, image_sizes
+from stages.train.vault import State
 
 
 class Run:
-    """A training on one store, with the best epoch so far.
+    """A training on one store: where it stands, and the best epoch so far.
 
     Parameters
     ----------
     network : Module
-        With its first, random weights.
+        With its first weights.
     store : Store
         Its train split teaches, its validation split chooses.
     params : Train
@@ -44,36 +48,78 @@ class Run:
         self.learner = Learner(network, params, steps_per_epoch, device)
         self.sizes = image_sizes(params.first_image_size_px, self.meta.image_size_px, params.epochs)
         self.history: list[Epoch] = []
-        self.best_network = self.learner.averaged.network
+        self.losses = RunningLoss(epoch=1)
+        self.best_weights: dict[str, Tensor] = {}
+        self.start = time.monotonic()
 
-    def train(self) -> nn.Module:
-        """Train for all epochs; after each, write metrics/loss.csv and print a line.
+    def train(self, saver: Saver) -> nn.Module:
+        """Train to the last epoch; after each, write metrics/loss.csv and print a line.
 
         Returns
         -------
         Module
             The averaged weights of the epoch with the highest validation accuracy, in evaluation
             mode.
+
+        Raises
+        ------
+        Stopped
+            If a signal asked for it; the state is saved by then.
+        UserError
+            If the loss is no longer finite.
         """
-        start = time.monotonic()
-        for epoch in range(1, self.params.epochs + 1):
-            train_loss = self._train_epoch(epoch)
+        for epoch in range(len(self.history) + 1, self.params.epochs + 1):
+            train_loss = self._train_epoch(epoch, saver)
             val_loss, val_accuracy = self._validate()
             self._keep(Epoch(epoch, train_loss, val_loss, val_accuracy, self.learner.schedule.lr))
             write_history(self.history)
-            print(self._line(time.monotonic() - start), flush=True)
+            print(self._line(), flush=True)
+            saver.save(self.state())
+        network = self.learner.averaged.network
+        network.load_state_dict(self.best_weights)
         print(f"kept epoch {self.best.epoch}, validation accuracy {self.best.val_accuracy:.1%}")
-        return self.best_network
+        return network
 
-    def _train_epoch(self, epoch: int) -> float:
+    def state(self) -> State:
+        """Return all that the training has changed so far."""
+        return {
+            "learner": self.learner.state(),
+            "history": [asdict(epoch) for epoch in self.history],
+            "losses": self.losses.state(),
+            "best_weights": self.best_weights,
+            "seconds": time.monotonic() - self.start,
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from what `state` returned."""
+        self.learner.restore(state["learner"])
+        self.history = [Epoch(**epoch) for epoch in state["history"]]
+        self.losses = RunningLoss(len(self.history) + 1)
+        self.losses.restore(state["losses"], self.learner.device)
+        self.best_weights = state["best_weights"]
+        self.start = time.monotonic() - state["seconds"]
+        print(
+            f"resuming at epoch {len(self.history) + 1}, batch {len(self.losses) + 1} "
+            f"({show_duration(state['seconds'])} of work kept)",
+            flush=True,
+        )
+
+    def _train_epoch(self, epoch: int, saver: Saver) -> float:
         photos, params = self.photos, self.params
-        order = draw_order(params.seed, epoch, len(photos))
+        done = len(self.losses) * params.batch_size  # more than 0 after a resume
+        order = draw_order(params.seed, epoch, len(photos))[done:]
         batches = load_batches(photos, order, params.batch_size, params.loader_workers)
         augment = Augmentation(params, self.meta, len(photos), epoch, self.sizes[epoch - 1])
-        losses = RunningLoss(epoch)
-        watched = show_progress(batches, losses, self._title(epoch), len(photos))
-        train_one_epoch(self.learner, watched, augment, losses)
-        return losses.mean()
+        shown = show_progress(batches, self.losses, self._title(epoch), len(photos))
+        train_one_epoch(self.learner, self._saved(shown, saver), augment, self.losses)
+        return self.losses.mean()
+
+    def _saved(self, batches: Iterable[Batch], saver: Saver) -> Iterator[Batch]:
+        """Yield the batches; between two of them save the state, when it is time."""
+        for batch in batches:
+            yield batch
+            if saver.is_due():
+                saver.save(self.state())
 
     def _validate(self) -> tuple[float, float]:
         order = np.arange(len(self.held_out))
@@ -85,8 +131,9 @@ class Run:
 
     def _keep(self, epoch: Epoch) -> None:
         if not self.history or epoch.rank() > self.best.rank():
-            self.best_network = copy.deepcopy(self.learner.averaged.network)
+            self.best_weights = copy.deepcopy(self.learner.averaged.network.state_dict())
         self.history.append(epoch)
+        self.losses = RunningLoss(epoch.epoch + 1)
 
     @property
     def best(self) -> Epoch:
@@ -96,11 +143,10 @@ class Run:
     def _title(self, epoch: int) -> str:
         return f"epoch {epoch:{len(str(self.params.epochs))}}/{self.params.epochs}"
 
-    def _line(self, seconds: float) -> str:
+    def _line(self) -> str:
         """Say what came of the last epoch, in 80 columns."""
         row, cost = self.history[-1], np.square(self.sizes)  # time goes with an image's area
-        done = len(self.history)
-        left = seconds * cost[done:].sum() / cost[:done].sum()
+        left = (time.monotonic() - self.start) / cost[: row.epoch].sum() * cost[row.epoch :].sum()
         return (
             f"{self._title(row.epoch)}  train loss {row.train_loss:.3f}  "
             f"val loss {row.val_loss:.3f}  accuracy {row.val_accuracy:6.1%}  "

@@ -22,6 +22,24 @@ class RunningLoss:
         self._losses.append(loss.detach())
         self._photos.append(photos)
 
+    def state(self) -> tuple[list[float], list[int]]:
+        """Return each batch's mean loss and number of photos."""
+        return [float(loss) for loss in self._losses], list(self._photos)
+
+    def restore(self, state: tuple[list[float], list[int]], device: torch.device) -> None:
+        """Go on from what `state` returned."""
+        losses, self._photos = state
+        self._losses = [torch.tensor(loss, device=device) for loss in losses]
+
+    def __len__(self) -> int:
+        """Return the number of batches so far."""
+        return len(self._losses)
+
+    @property
+    def photos(self) -> int:
+        """Photos so far."""
+        return sum(self._photos)
+
     def mean(self) -> float:
         """Return the mean loss per photo so far.
 

@@ -1,0 +1,47 @@
+"""What a training depends on. Two trainings with the same key end in the same bytes."""
+
+import hashlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+
+from stages.common.params import Params
+from stages.common.store import Store
+
+STATE_SCHEMA = 1
+
+
+def describe_training(params: Params, store: Store, device: torch.device) -> dict[str, Any]:
+    """Return all that the training depends on, as JSON values.
+
+    The number of loader workers and the interval of the saves are not in it: they change no result.
+    """
+    unimportant = {"loader_workers", "save_every_seconds", "device"}
+    return {
+        "state_schema": STATE_SCHEMA,
+        "model": params.model.model_dump(),
+        "train": params.train.model_dump(exclude=unimportant),
+        "store": {
+            "images": store.meta.images_sha256,
+            "manifest": store.meta.manifest_sha256,
+        },
+        "code": _hash_code(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "device": device.type,
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def _hash_code() -> dict[str, str]:
+    """Return the sha256 of every module of the project that this process runs."""
+    modules = {name: module for name, module in sys.modules.items() if name.startswith("stages.")}
+    files = {name: module.__file__ for name, module in modules.items()}
+    return {
+        name: hashlib.sha256(Path(file).read_bytes()).hexdigest()
+        for name, file in files.items()
+        if file
+    }
