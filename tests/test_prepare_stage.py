@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -23,6 +25,7 @@ from stages.prepare.drawing import png
 from stages.prepare.folder import Folder
 from stages.prepare.stage import Outcome, prepare_store
 from stages.prepare.summary import describe, summarize
+from stages.prepare.writing import train_statistics
 from tests.conftest import ROOT
 from tests.hazards import HAZARDS, Hazard, photo, plant, plant_clean, settings, write
 
@@ -279,6 +282,18 @@ def test_command_leaves_the_old_store_when_it_fails(project: Path):
         command.main()
     assert content(project / "data" / "prepared") == before
     assert [path.name for path in (project / "data").iterdir()] == ["prepared"]
+
+
+def test_mean_and_std_hold_for_more_values_than_64_bits_count():
+    side, count, dark, light = 1024, 10_000, 50, 150
+    pixels = side**2
+    photos = [
+        {"split": "train", "sums": (pixels * level,) * 3, "squares": (pixels * level**2,) * 3}
+        for level in [dark, light] * (count // 2)
+    ]
+    mean, std = train_statistics(pd.DataFrame(photos), side)
+    np.testing.assert_allclose(mean, [100 / 255] * 3, rtol=1e-12)
+    np.testing.assert_allclose(std, [50 / 255] * 3, rtol=1e-12)
 
 
 def test_description_names_every_count(photos: Path, tmp_path: Path):

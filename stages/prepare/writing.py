@@ -1,9 +1,9 @@
 """The store's files, from the table of accepted photos."""
 
 import hashlib
+import math
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from stages.common.files import write_csv, write_json
@@ -66,7 +66,7 @@ def train_statistics(accepted: pd.DataFrame, side_px: int) -> tuple[list[float],
     squares = [sum(channel) for channel in zip(*train["squares"], strict=True)]
     mean = [total / (255 * values) for total in sums]
     std = [
-        float(np.sqrt(values * square - total**2)) / (255 * values)
+        math.sqrt(values * square - total**2) / (255 * values)
         for total, square in zip(sums, squares, strict=True)
     ]
     return mean, std
