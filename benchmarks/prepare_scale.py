@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from benchmarks.timing import SETTINGS, spent
 from stages.prepare.stage import prepare_store
 from stages.prepare.workers import cores
 
@@ -35,8 +36,6 @@ def draw(job: tuple[Path, int]) -> None:
 
 def measure(photos: Path, store: Path) -> None:
     """Prepare, and print the time and the memory of this process and of its largest worker."""
-    from benchmarks.prepare_speed import SETTINGS, spent
-
     store.mkdir()
     start = spent()
     outcome = prepare_store(photos, SETTINGS, store)

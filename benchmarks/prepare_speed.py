@@ -11,11 +11,9 @@ import importlib
 import importlib.util
 import io
 import os
-import resource
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from multiprocessing import Pool
@@ -28,28 +26,15 @@ from PIL import Image, ImageOps
 from torchvision.io import ImageReadMode, decode_jpeg, read_file
 from torchvision.transforms.v2 import functional
 
-from stages.common.params import Prepare
+from benchmarks.timing import SETTINGS, SIZE_PX, spent
 from stages.prepare.stage import prepare_store
 from stages.prepare.workers import cores
 
-SIZE_PX = 128
 SETS = {
     "as they are": (None, 3400),
     "640 x 480": ((640, 480), 1500),
     "1600 x 1200": ((1600, 1200), 300),
 }
-
-SETTINGS = Prepare(
-    seed=0,
-    image_size_px=SIZE_PX,
-    validation_fraction=0.1,
-    test_fraction=0.1,
-    min_side_px=32,
-    max_megapixels=64,
-    max_aspect_ratio=4,
-    max_rejected_fraction=0.5,
-    near_duplicate_bits=8,
-)
 
 
 def usual(path: Path) -> np.ndarray:
@@ -150,12 +135,6 @@ def enlarge(source: Path, folder: Path, size: tuple[int, int] | None, count: int
             stream = io.BytesIO()
             Image.fromarray(noisy).save(stream, "JPEG", quality=88)
             target.write_bytes(stream.getvalue())
-
-
-def spent() -> np.ndarray:
-    """Return seconds on the clock, and seconds of all cores by this process and its children."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return np.array([time.perf_counter(), sum(one.ru_utime + one.ru_stime for one in used)])
 
 
 def compare(folder: Path, store: Path, rounds: int) -> None:
