@@ -24,7 +24,7 @@ def test_every_parameter_is_documented() -> None:
 
 def test_parameters_cannot_be_changed(params: Params) -> None:
     with pytest.raises(ValueError, match="frozen"):
-        params.train.lr = 1.0  # type: ignore[misc]
+        params.train.lr = 1.0
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The whole chain under real DVC, on a tiny garden in a Git repository of its own."""
 
+import io
 import json
 import os
 import shutil
@@ -163,8 +164,8 @@ def test_the_same_parameters_give_the_same_bytes(project: Project) -> None:
 def test_an_experiment_changes_a_parameter(project: Project, where: list[str]) -> None:
     project.run("dvc", "exp", "run", *where, "--name", "slow", "-S", "train.lr=0.00001")
     shown = project.run("dvc", "exp", "show", "--csv", "--no-pager")
-    table = pd.read_csv(pd.io.common.StringIO(shown))  # type: ignore[attr-defined]
-    assert float(table.set_index("Experiment").loc["slow", "train.lr"]) == 1e-5
+    table = pd.read_csv(io.StringIO(shown), index_col="Experiment")
+    assert table["train.lr"]["slow"] == 1e-5
     printed = project.run("dvc", "metrics", "diff", "--all", "HEAD", "slow")
     rows = [line.split() for line in printed.splitlines()]
     assert next(row[1] for row in rows if row[:1] == ["metrics/evaluation.json"]) == "accuracy"

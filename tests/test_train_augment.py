@@ -29,7 +29,7 @@ def test_a_photos_augmentation_does_not_depend_on_its_batch(params: Params, stor
 
 
 def test_crops_stay_inside_the_photo(params: Params) -> None:
-    scale, shift = draw_augmentation(params.train, 1, 10_000)[:, :4].split(2, dim=1)
+    scale, shift = draw_augmentation(params.train, 1, 10_000)[:, :4].chunk(2, dim=1)
     assert (scale.abs() + shift.abs()).max() <= 1 + 1e-6
 
 
