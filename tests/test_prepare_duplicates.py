@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from stages.prepare.duplicates import chain, group_near, list_alike, mark_same_pixels
+from stages.prepare.duplicates import group_near, list_alike, mark_same_pixels
 from stages.prepare.fingerprint import fingerprint, mirrored
 from stages.prepare.near import near_pairs
 from tests.hazards import encoded, photo
@@ -111,9 +111,11 @@ def test_fingerprint_does_not_change_with_versions():
     assert f"{fingerprint(square(photo(1, 128, 128))):016x}" == "2ca3d35c1d1bc730"
 
 
-def test_chains_are_followed_to_their_smallest():
-    pairs = np.array([[3, 4], [1, 2], [2, 4]])
-    assert chain(6, pairs).tolist() == [0, 1, 1, 1, 1, 5]
+def test_photos_that_others_link_are_one_group():
+    row = [0b000, 0b011, 0b111100, 0b111111, 2**64 - 1]  # 0-1 and 2-3 are near, and so are 1-3
+    photos = pd.DataFrame({"fingerprint": row, "content_key": list("edcba")})
+    assert group_near(photos, 2).tolist() == ["d", "d", "b", "b", "a"]
+    assert group_near(photos, 4).tolist() == ["b", "b", "b", "b", "a"]
 
 
 def test_groups_are_named_by_their_smallest_key_and_hold_mirror_images():

@@ -6,8 +6,9 @@ that the split does not separate.
 """
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from stages.prepare.fingerprint import mirrored
 from stages.prepare.near import near_pairs
@@ -60,38 +61,14 @@ def group_near(photos: pd.DataFrame, bits: int) -> "pd.Series[str]":
     pairs = [
         near_pairs(fingerprints, other, bits) for other in (fingerprints, mirrored(fingerprints))
     ]
-    group = pd.Series(chain(len(fingerprints), np.concatenate(pairs))[position], photos.index)
+    left, right = np.concatenate(pairs).T
+    shape = (len(fingerprints), len(fingerprints))
+    links = coo_array((np.ones(len(left), bool), (left, right)), shape)
+    _, chained = connected_components(links, directed=False)
+    group = pd.Series(chained[position], photos.index)
     keys = photos["content_key"].sort_values()
     smallest = keys[~group[keys.index].duplicated()]
     return group.map(smallest.set_axis(group[smallest.index]))
-
-
-def chain(count: int, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Find the sets that pairs chain together.
-
-    Parameters
-    ----------
-    count : int
-        Of things.
-    pairs : int64 array of shape (P, 2)
-
-    Returns
-    -------
-    int64 array of shape (count,)
-        For each thing the smallest one of its set.
-    """
-    parent = list(range(count))
-
-    def root(thing: int) -> int:
-        while parent[thing] != thing:
-            parent[thing] = parent[parent[thing]]
-            thing = parent[thing]
-        return thing
-
-    for left, right in pairs.tolist():
-        low, high = sorted((root(left), root(right)))
-        parent[high] = low
-    return np.array([root(thing) for thing in range(count)], np.int64)
 
 
 def list_alike(photos: pd.DataFrame) -> pd.DataFrame:
