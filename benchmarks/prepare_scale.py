@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.timing import SETTINGS, spent
+from stages.common.workers import cores
 from stages.prepare.stage import prepare_store
-from stages.prepare.workers import cores
 
 CLASSES = 5
 

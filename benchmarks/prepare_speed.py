@@ -27,8 +27,8 @@ from torchvision.io import ImageReadMode, decode_jpeg, read_file
 from torchvision.transforms.v2 import functional
 
 from benchmarks.timing import SETTINGS, SIZE_PX, spent
+from stages.common.workers import cores
 from stages.prepare.stage import prepare_store
-from stages.prepare.workers import cores
 
 SETS = {
     "as they are": (None, 3400),

@@ -8,9 +8,9 @@ from pathlib import Path
 from stages.common.errors import run_stage
 from stages.common.files import new_folder
 from stages.common.params import load_params
+from stages.common.workers import cores
 from stages.demo.garden import draw_garden
 from stages.demo.species import SPECIES
-from stages.demo.workers import cores
 
 PHOTOS = Path("data/demo")
 

@@ -9,6 +9,7 @@ from PIL import Image
 from stages.common.files import clear_errors
 from stages.common.params import Prepare
 from stages.common.photo import Limits
+from stages.common.workers import cores
 from stages.prepare.array import ArrayFile
 from stages.prepare.checks import check_classes, check_rejected
 from stages.prepare.decode import Decoded, Decoder
@@ -16,7 +17,7 @@ from stages.prepare.duplicates import group_near, list_alike, mark_same_pixels
 from stages.prepare.listing import Listing, list_photos
 from stages.prepare.sheet import contact_sheet
 from stages.prepare.split import assign_splits
-from stages.prepare.workers import cores, decode_photos
+from stages.prepare.workers import decode_photos
 from stages.prepare.writing import write_store
 
 BYTES_PER_PIXEL = 8

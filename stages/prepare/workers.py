@@ -6,17 +6,15 @@ number, so the order in which workers finish changes nothing.
 """
 
 import os
-import signal
-import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection, parent_process
 
 from tqdm import tqdm
 
 from stages.common.errors import UserError
 from stages.common.files import clear_errors
+from stages.common.workers import start_worker
 from stages.prepare.decode import Chunk, Decoded, Decoder
 from stages.prepare.entries import Content, Entry
 from stages.prepare.listing import Listing
@@ -27,13 +25,6 @@ CHUNKS_AHEAD = 3
 """Per worker: enough that none waits, few enough that an archive's bytes do not pile up."""
 
 Pending = dict[Future[list[Decoded]], Chunk]
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def decode_photos(listing: Listing, decoder: Decoder, workers: int) -> list[Decoded]:
@@ -113,17 +104,6 @@ def _finished(decoder: Decoder, pending: Pending) -> Iterator[list[Decoded]]:
 
 
 def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, do not outlive it, and keep quiet.
-
-    libtiff writes what it thinks of broken files to stderr; rejected.csv says it in order.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Keep quiet: libtiff writes what it thinks of broken files; rejected.csv says it in order."""
+    start_worker()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    assert parent is not None
-    connection.wait([parent.sentinel])
-    os._exit(1)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from stages.common.store import Split, Store
+from stages.common.workers import start_worker
 
 Batch = tuple[Tensor, Tensor, Tensor]
 """uint8 photos (B, S, S, 3), int64 labels (B,) and int64 positions in the split (B,)."""
@@ -48,6 +49,7 @@ def load_batches(
         sampler=[order[i : i + batch_size] for i in range(0, len(order), batch_size)],
         batch_size=None,  # the sampler's items are whole batches
         num_workers=workers,
+        worker_init_fn=start_worker,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),  # else it would draw its seed from the global random state
     )
