@@ -5,8 +5,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,76 +12,14 @@ import pandas as pd
 import pytest
 
 from stages.common.store import open_store
-from tests.conftest import ROOT, TINY, change_params
-
-OUTPUTS = [
-    "data/dvc.lock",
-    "dvc.lock",
-    "metrics/evaluation.json",
-    "metrics/loss.csv",
-    "metrics/predictions.csv",
-    "metrics/prepare.json",
-    "models/model.json",
-    "models/model.safetensors",
-]
-
-
-class Project:
-    """A copy of the project that runs commands as a user would."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def run(self, *command: str, code: int = 0) -> str:
-        """Run a command, check its exit code, return what it printed."""
-        result = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self.environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        assert result.returncode == code, f"{' '.join(command)}:\n{result.stdout}"
-        return result.stdout
-
-    def environment(self) -> dict[str, str]:
-        tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        identity = {
-            f"GIT_{who}_{what}": "tester@example.org"
-            for who in ("AUTHOR", "COMMITTER")
-            for what in ("NAME", "EMAIL")
-        }
-        return {**os.environ, **identity, "PATH": tools}
-
-    def stages_run(self, *command: str) -> list[str]:
-        """Run a command; return the stages whose commands DVC started."""
-        printed = self.run(*command)
-        return [line.split("'")[1] for line in printed.splitlines() if "Running stage" in line]
-
-    def set(self, section: str, key: str, value: object) -> None:
-        change_params(self.folder / "params.yaml", {section: {key: value}})
-
-    def outputs(self) -> dict[str, bytes]:
-        return {name: (self.folder / name).read_bytes() for name in OUTPUTS}
+from tests.conftest import TINY
+from tests.project import OUTPUTS, Project, make_project
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The tiny project after its first `dvc repro`, committed."""
-    project = Project(tmp_path_factory.mktemp("project") / "flowerbed")
-    (project.folder / "data").mkdir(parents=True)
-    shutil.copytree(
-        ROOT / "stages", project.folder / "stages", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    for name in ("params.yaml", "dvc.yaml", ".dvcignore", ".gitignore", "data/dvc.yaml"):
-        shutil.copy(ROOT / name, project.folder / name)
-    shutil.copy(ROOT / "data/.gitignore", project.folder / "data")
-    change_params(project.folder / "params.yaml", TINY)
-    project.run("git", "init", "--quiet", "--initial-branch", "main")
-    project.run("dvc", "init", "--quiet")
-    for option in ("core.analytics", "core.check_update"):
-        project.run("dvc", "config", option, "false")
+    project = make_project(tmp_path_factory.mktemp("project") / "flowerbed", TINY)
     assert project.stages_run("dvc", "repro") == [
         "data/dvc.yaml:demo",
         "prepare",
@@ -98,8 +34,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture
 def project(finished: Project, tmp_path: Path) -> Project:
     """A copy of the finished project to experiment with."""
-    shutil.copytree(finished.folder, tmp_path / "flowerbed", symlinks=True)
-    return Project(tmp_path / "flowerbed")
+    return finished.copy(tmp_path / "flowerbed")
 
 
 def test_outputs_are_complete_and_fit_each_other(finished: Project) -> None:
@@ -223,28 +158,21 @@ def test_a_bad_parameter_stops_before_any_work(project: Project) -> None:
 
 def stop_at_epoch(project: Project, epoch: int, signal_number: int) -> tuple[int, str]:
     """Run `dvc repro`; send the trainer a signal when an epoch is done; return how DVC ended."""
-    losses, log = project.folder / "metrics/loss.csv", project.folder / "repro.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            ["dvc", "repro"],
-            cwd=project.folder,
-            env=project.environment(),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+    losses = project.folder / "metrics/loss.csv"
+    process = project.start("dvc", "repro")
     while not (losses.exists() and losses.read_text().count("\n") > epoch):
-        assert process.poll() is None, log.read_text()
+        assert process.poll() is None, process.communicate()[0]
         time.sleep(0.005)
     (owner,) = (project.folder / ".train_state").glob("*/pid")
     os.kill(int(owner.read_text()), signal_number)
-    return process.wait(), log.read_text()
+    printed, _ = process.communicate()
+    return process.returncode, printed
 
 
 def test_a_training_that_was_killed_and_stopped_ends_in_the_same_bytes(
     finished: Project, project: Project, tmp_path: Path
 ) -> None:
-    shutil.copytree(finished.folder, tmp_path / "uninterrupted", symlinks=True)
-    uninterrupted = Project(tmp_path / "uninterrupted")
+    uninterrupted = finished.copy(tmp_path / "uninterrupted")
     for each in (project, uninterrupted):
         each.set("train", "epochs", 60)
     uninterrupted.run("dvc", "repro")

@@ -1,0 +1,90 @@
+"""Ends a stage by SIGKILL at one of its writes, fsyncs or renames; Python imports it at its start.
+
+The kill harness puts this folder on PYTHONPATH. The process of the stage numbers what it does to
+the disk from 1: every write to a file opened for binary writing, every fsync, every rename. It
+appends them, one per line, to the file KILL_LOG; at the number KILL_AT of the stage KILL_STAGE it
+dies, a write with half of its bytes on the disk, the others before they happen.
+"""
+
+import io
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+STAGE = next((name[7:] for name in sys.orig_argv if name.startswith("stages.")), "")
+KILL_AT = int(os.environ.get("KILL_AT", 0)) if os.environ.get("KILL_STAGE") == STAGE else 0
+LOG = os.environ.get("KILL_LOG")
+PROCESS = os.getpid()
+
+open_file, fsync, replace, rename = io.open, os.fsync, os.replace, os.rename
+passed = 0
+
+
+def is_time(what: str, path: object) -> bool:
+    """Count a point, and tell whether it is the one to die at."""
+    global passed
+    if os.getpid() != PROCESS:  # a worker process: killing it is not killing the stage
+        return False
+    passed += 1
+    if LOG:
+        with open_file(LOG, "a") as log:
+            log.write(f"{STAGE},{passed},{what},{Path(str(path)).name}\n")
+    return passed == KILL_AT
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Watched:
+    """A file that may die in the middle of a write."""
+
+    def __init__(self, file: Any, path: object) -> None:
+        self._file, self._path = file, path
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def __enter__(self) -> "Watched":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def write(self, content: bytes) -> int:
+        if is_time("write", self._path):
+            self._file.write(bytes(content)[: len(content) // 2])
+            self._file.flush()
+            die()
+        return int(self._file.write(content))
+
+
+def watched_open(path: Any, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+    file = open_file(path, mode, *arguments, **options)
+    return Watched(file, path) if "b" in mode and set(mode) & set("wax+") else file
+
+
+def watched_fsync(descriptor: int) -> None:
+    if is_time("fsync", "descriptor"):
+        die()
+    fsync(descriptor)
+
+
+def watched_replace(source: Any, target: Any, **options: Any) -> None:
+    if is_time("rename", target):
+        die()
+    replace(source, target, **options)
+
+
+def watched_rename(source: Any, target: Any, **options: Any) -> None:
+    if is_time("rename", target):
+        die()
+    rename(source, target, **options)
+
+
+if STAGE and (KILL_AT or LOG):
+    watched = {"fsync": watched_fsync, "replace": watched_replace, "rename": watched_rename}
+    vars(os).update(watched)
+    vars(io)["open"] = watched_open

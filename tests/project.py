@@ -1,0 +1,108 @@
+"""A small copy of the project in a Git repository of its own, for tests of the whole chain."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import ROOT, change_params
+
+OUTPUTS = [
+    "data/dvc.lock",
+    "dvc.lock",
+    "metrics/evaluation.json",
+    "metrics/loss.csv",
+    "metrics/predictions.csv",
+    "metrics/prepare.json",
+    "models/model.json",
+    "models/model.safetensors",
+]
+"""What the stages write, but for pictures and the photos themselves."""
+
+
+class Project:
+    """A copy of the project that runs commands as a user would."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.extra: dict[str, str] = {}
+        """Environment variables of every command."""
+
+    def run(self, *command: str, code: int = 0, **extra: str) -> str:
+        """Run a command, check its exit code, return what it printed."""
+        process = self.start(*command, **extra)
+        printed, _ = process.communicate()
+        assert process.returncode == code, f"{' '.join(command)}:\n{printed}"
+        return printed
+
+    def start(self, *command: str, **extra: str) -> "subprocess.Popen[str]":
+        """Start a command, with environment variables beside the usual ones."""
+        tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        identity = {
+            f"GIT_{who}_{what}": "tester@example.org"
+            for who in ("AUTHOR", "COMMITTER")
+            for what in ("NAME", "EMAIL")
+        }
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env={**os.environ, **identity, "PATH": tools, **self.extra, **extra},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def stages_run(self, *command: str) -> list[str]:
+        """Run a command; return the stages whose commands DVC started."""
+        printed = self.run(*command)
+        return [line.split("'")[1] for line in printed.splitlines() if "Running stage" in line]
+
+    def set(self, section: str, key: str, value: object) -> None:
+        change_params(self.folder / "params.yaml", {section: {key: value}})
+
+    def outputs(self) -> dict[str, bytes]:
+        return {name: (self.folder / name).read_bytes() for name in OUTPUTS}
+
+    def everything(self) -> dict[str, bytes]:
+        """Return every file that is not DVC's or Git's own, so leftovers too."""
+        files = (path for path in self.folder.rglob("*") if path.is_file())
+        names = {path.relative_to(self.folder).as_posix(): path for path in files}
+        own = (".git/", ".dvc/cache/", ".dvc/tmp/")
+        return {
+            name: path.read_bytes()
+            for name, path in names.items()
+            if not name.startswith(own) and "__pycache__" not in name
+        }
+
+    def forget(self) -> None:
+        """Remove all that stages and DVC have made."""
+        for name in ("data/demo", "data/prepared", "models", "metrics", ".train_state"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        for name in (".dvc/cache", ".dvc/tmp"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        for name in ("dvc.lock", "data/dvc.lock"):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def copy(self, folder: Path) -> "Project":
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Project(folder)
+
+
+def make_project(folder: Path, changes: dict[str, dict[str, Any]]) -> Project:
+    """Copy the project without its results, with some parameters changed; not run yet."""
+    project = Project(folder)
+    (folder / "data").mkdir(parents=True)
+    shutil.copytree(
+        ROOT / "stages", folder / "stages", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    for name in ("params.yaml", "dvc.yaml", ".dvcignore", ".gitignore", "data/dvc.yaml"):
+        shutil.copy(ROOT / name, folder / name)
+    shutil.copy(ROOT / "data/.gitignore", folder / "data")
+    change_params(folder / "params.yaml", changes)
+    project.run("git", "init", "--quiet", "--initial-branch", "main")
+    project.run("dvc", "init", "--quiet")
+    for option in ("core.analytics", "core.check_update"):
+        project.run("dvc", "config", option, "false")
+    return project
