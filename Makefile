@@ -3,10 +3,11 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
+BASE ?= main
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test check
+.PHONY: help setup repro report test check
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +16,9 @@ setup: $(READY) ## make .venv from requirements.lock (done by the other targets 
 
 repro: $(READY) repository ## run the pipeline: only the stages whose inputs changed
 	@$(RUN) dvc repro
+
+report: $(READY) repository ## say what changed since BASE (main): make report BASE=v1.0.0
+	@$(RUN) python -m stages.report --base "$(BASE)"
 
 test: $(READY) ## run the tests
 	@$(RUN) pytest

@@ -1,0 +1,96 @@
+"""The little that the report asks Git: which commit a name means, and a file's content there."""
+
+import subprocess
+from dataclasses import dataclass
+
+from stages.common.errors import UserError
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A side of the comparison."""
+
+    name: str
+    """As a reader knows it: a branch, a tag or a short commit."""
+    commit: str
+    """The full commit; empty before the first one."""
+
+
+def find_revision(name: str) -> Revision:
+    """Return the commit that `name` means.
+
+    A branch that this clone knows only from its origin, as CI's clones do, is taken from there.
+
+    Raises
+    ------
+    UserError
+        If this is no Git repository, or neither `name` nor ``origin/name`` is a commit in it.
+    """
+    _git("rev-parse", "--git-dir")
+    for candidate in (name, f"origin/{name}"):
+        commit = _commit(candidate)
+        if commit:
+            return Revision(candidate, commit)
+    raise UserError(
+        f"--base {name}: no such commit in this clone; name a branch, a tag or a commit, or get it "
+        f"first: `git fetch origin {name}` (a shallow clone also needs `git fetch --unshallow`)"
+    )
+
+
+def working_tree() -> Revision:
+    """Name what is checked out here, with a note when it holds more than the commit does."""
+    commit = _commit("HEAD")
+    branch = _try("symbolic-ref", "--quiet", "--short", "HEAD") or commit[:7]
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".")
+    return Revision(f"{branch} + uncommitted changes" if changed else branch, commit)
+
+
+def commits_behind(base: Revision) -> int:
+    """Count the commits of `base` that are not in here; 0 where a shallow clone can't tell."""
+    if _git("rev-parse", "--is-shallow-repository").strip() == b"true":
+        return 0
+    count = _try("rev-list", "--count", f"HEAD..{base.commit}")
+    return int(count or 0)
+
+
+def file_at(commit: str, path: str) -> bytes | None:
+    """Return a file's content at a commit; None if it isn't there.
+
+    Parameters
+    ----------
+    path : str
+        Relative to this folder, which need not be the repository's top.
+    """
+    if not _try("ls-tree", "--name-only", commit, "--", path):
+        return None
+    return _git("show", f"{commit}:./{path}")
+
+
+def is_ignored(path: str) -> bool:
+    """Tell whether Git ignores a path."""
+    return bool(_try("check-ignore", "--", path))
+
+
+def _commit(name: str) -> str:
+    return _try("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+
+
+def _try(*arguments: str) -> str:
+    """Run Git; return what it printed, nothing if it failed."""
+    result = _run(*arguments)
+    return result.stdout.decode(errors="replace").strip() if result.returncode == 0 else ""
+
+
+def _git(*arguments: str) -> bytes:
+    result = _run(*arguments)
+    if result.returncode != 0:
+        said = result.stderr.decode(errors="replace").strip().splitlines()
+        raise UserError(f"git {arguments[0]}: {said[0] if said else 'failed'}")
+    return result.stdout
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(["git", *arguments], capture_output=True)
+    except FileNotFoundError as error:
+        raise UserError("git: not found; install Git, and run this in a clone") from error
