@@ -44,7 +44,7 @@ def _source(photos: Photos) -> str:
 def _describe_counts(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Return a row per class of which any split has another number of photos, and the sum."""
     names = dict.fromkeys(name for side in (new, old) for split in side.values() for name in split)
-    if not old:  # nothing to compare with
+    if names and not old:  # nothing to compare with
         return [table(["class", *SPLITS], [[_total(names), *_moved(new, new, list(names))]])]
     changed = [name for name in names if _counts(old, [name]) != _counts(new, [name])]
     if not changed:

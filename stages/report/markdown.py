@@ -7,10 +7,16 @@ code spans only, where nothing is a link, a mention or HTML.
 import re
 from collections.abc import Iterable, Sequence
 
+MINUS = "\N{MINUS SIGN}"
+LONGEST = 80
+"""Of a name; the middle of a longer one is left out."""
+
 
 def code(text: object) -> str:
     """Return text as a code span, on one line, fit for a table's cell."""
     line = re.sub(r"\s+", " ", str(text)).strip()
+    if len(line) > LONGEST:
+        line = f"{line[: LONGEST // 2 - 1]}…{line[-LONGEST // 2 :]}"
     longest = max((len(run) for run in re.findall("`+", line)), default=0)
     fence = "`" * (longest + 1)
     pad = " " if line.startswith("`") or line.endswith("`") else ""
@@ -44,4 +50,4 @@ def signed(number: float, decimals: int = 4) -> str:
     text = f"{abs(number):.{decimals}f}"
     if float(text) == 0:
         return "0"
-    return f"{'+' if number > 0 else '−'}{text}"  # noqa: RUF001 (a minus, not a hyphen)
+    return f"{'+' if number > 0 else MINUS}{text}"

@@ -18,8 +18,9 @@ MARKER = "<!-- flowerbed: report -->"
 """First line of the page; the workflow finds its own comment by it."""
 
 MOST_CLASSES = 5
-MOST_PARAMS = 60
-MOST_PHOTOS = 100
+MOST_NAMES = 30
+MOST_PARAMS = 40
+MOST_PHOTOS = 80
 
 
 def write_page(comparison: Comparison, curves: str) -> str:
@@ -151,7 +152,7 @@ def _is_new(row: ClassChange) -> bool:
 def _one_sided(label: str, rows: list[ClassChange]) -> list[str]:
     if not rows:
         return []
-    names = [code(row.name) for row in rows[:MOST_PARAMS]]
+    names = [code(row.name) for row in rows[:MOST_NAMES]]
     rest = len(rows) - len(names)
     return [f"{label}: {listed([*names, *([f'{rest} more'] if rest else [])])}."]
 
