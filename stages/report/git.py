@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from stages.common.errors import UserError
 
+EXPERIMENTS = "refs/exps/"
+
 
 @dataclass(frozen=True)
 class Revision:
@@ -19,21 +21,22 @@ class Revision:
 def find_revision(name: str) -> Revision:
     """Return the commit that `name` means.
 
-    A branch that this clone knows only from its origin, as CI's clones do, is taken from there.
+    A branch that this clone knows only from its origin, as CI's clones do, is taken from there;
+    what is neither may be the name of a DVC experiment.
 
     Raises
     ------
     UserError
-        If this is no Git repository, or neither `name` nor ``origin/name`` is a commit in it.
+        If this is no Git repository, or it has no such commit.
     """
     _git("rev-parse", "--git-dir")
-    for candidate in (name, f"origin/{name}"):
+    for candidate in (name, f"origin/{name}", _experiment(name)):
         commit = _commit(candidate)
         if commit:
-            return Revision(candidate, commit)
+            return Revision(name if candidate.startswith(EXPERIMENTS) else candidate, commit)
     raise UserError(
-        f"--base {name}: no such commit in this clone; name a branch, a tag or a commit, or get it "
-        f"first: `git fetch origin {name}` (a shallow clone also needs `git fetch --unshallow`)"
+        f"--base {name}: no such commit in this clone; name a branch, a tag, a commit or an "
+        "experiment, or get it first: `git fetch` (in a shallow clone `git fetch --unshallow`)"
     )
 
 
@@ -69,6 +72,12 @@ def file_at(commit: str, path: str) -> bytes | None:
 def is_ignored(path: str) -> bool:
     """Tell whether Git ignores a path."""
     return bool(_try("check-ignore", "--", path))
+
+
+def _experiment(name: str) -> str:
+    """Return the reference of a DVC experiment, refs/exps/.../name; empty if there is none."""
+    references = _try("for-each-ref", "--format=%(refname)", EXPERIMENTS).splitlines()
+    return next((each for each in references if each.endswith(f"/{name}")), "")
 
 
 def _commit(name: str) -> str:
