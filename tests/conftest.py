@@ -1,8 +1,8 @@
-"""What several test modules need: a tiny parameter file and a tiny store."""
+"""What several test modules need: a tiny parameter file, a tiny store, a tiny finished project."""
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,9 @@ import yaml
 from stages.common.files import write_json
 from stages.common.params import Params, load_params
 from stages.common.store import Store, open_store
+
+if TYPE_CHECKING:
+    from tests.project import Project
 
 ROOT = Path(__file__).parents[1]
 
@@ -104,3 +107,20 @@ def store(tmp_path: Path) -> Store:
 
 def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> "Project":
+    """The tiny project after its first `dvc repro`, committed; experiment with copies of it."""
+    from tests.project import make_project  # which needs this module
+
+    project = make_project(tmp_path_factory.mktemp("project") / "flowerbed", TINY)
+    assert project.stages_run("dvc", "repro") == [
+        "data/dvc.yaml:demo",
+        "prepare",
+        "train",
+        "evaluate",
+    ]
+    project.run("git", "add", "--all")
+    project.run("git", "commit", "--quiet", "--message", "first run")
+    return project

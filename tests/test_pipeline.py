@@ -13,22 +13,7 @@ import pytest
 
 from stages.common.store import open_store
 from tests.conftest import TINY
-from tests.project import OUTPUTS, Project, make_project
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The tiny project after its first `dvc repro`, committed."""
-    project = make_project(tmp_path_factory.mktemp("project") / "flowerbed", TINY)
-    assert project.stages_run("dvc", "repro") == [
-        "data/dvc.yaml:demo",
-        "prepare",
-        "train",
-        "evaluate",
-    ]
-    project.run("git", "add", "--all")
-    project.run("git", "commit", "--quiet", "--message", "first run")
-    return project
+from tests.project import OUTPUTS, Project
 
 
 @pytest.fixture
