@@ -2,11 +2,11 @@
 
 import hashlib
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 
 from stages.common.params import Params
 from stages.common.store import Store
@@ -30,7 +30,7 @@ def describe_training(params: Params, store: Store, device: torch.device) -> dic
         },
         "code": _hash_code(),
         "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
+        "torchvision": version("torchvision"),  # importing it would take a second
         "device": device.type,
         "cpu": torch.backends.cpu.get_cpu_capability(),
     }
