@@ -7,7 +7,7 @@ BASE ?= main
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro report test check
+.PHONY: help setup repro report test check verify kill-test
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,13 @@ check: $(READY) ## check format, lint and types
 	@$(RUN) ruff format --check .
 	@$(RUN) ruff check .
 	@$(RUN) mypy
+
+verify: $(READY) repository ## run the pipeline three times, once with kills, and compare every byte
+	@$(RUN) python -m tests.verify
+
+KILLS ?= 10
+kill-test: $(READY) repository ## kill stages at all kinds of moments, and compare: make kill-test KILLS=200
+	@$(RUN) python -m tests.kill_harness --kills $(KILLS)
 
 .PHONY: repository
 repository:

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.conftest import ROOT, change_params
 
 OUTPUTS = [
@@ -21,6 +23,9 @@ OUTPUTS = [
 ]
 """What the stages write, but for pictures and the photos themselves."""
 
+KILL_POINTS = {"PYTHONPATH": str(ROOT / "tests/kill_points")}
+"""Lets KILL_STAGE, KILL_AT and KILL_SIGNAL strike a stage; see kill_points/sitecustomize.py."""
+
 
 class Project:
     """A copy of the project that runs commands as a user would."""
@@ -33,7 +38,7 @@ class Project:
     def run(self, *command: str, code: int = 0, **extra: str) -> str:
         """Run a command, check its exit code, return what it printed."""
         process = self.start(*command, **extra)
-        printed, _ = process.communicate()
+        printed, _ = process.communicate(timeout=300)
         assert process.returncode == code, f"{' '.join(command)}:\n{printed}"
         return printed
 
@@ -75,6 +80,16 @@ class Project:
             for name, path in names.items()
             if not name.startswith(own) and "__pycache__" not in name
         }
+
+    def forget_from(self, stage: str) -> None:
+        """Make DVC forget its runs of a stage and of those after it."""
+        shutil.rmtree(self.folder / ".dvc/cache/runs")
+        lock = self.folder / "dvc.lock"
+        content = yaml.safe_load(lock.read_text())
+        stages = ["prepare", "train", "evaluate"]
+        for name in stages[stages.index(stage) :]:
+            del content["stages"][name]
+        lock.write_text(yaml.safe_dump(content, sort_keys=False))
 
     def forget(self) -> None:
         """Remove all that stages and DVC have made."""

@@ -2,18 +2,18 @@
 
 import io
 import json
-import os
 import shutil
-import signal
+import subprocess
 import time
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 
 from stages.common.store import open_store
 from tests.conftest import TINY
-from tests.project import OUTPUTS, Project
+from tests.project import KILL_POINTS, OUTPUTS, Project
 
 
 @pytest.fixture
@@ -80,36 +80,31 @@ def test_the_same_parameters_give_the_same_bytes(project: Project) -> None:
     assert project.outputs() == before
 
 
-@pytest.mark.parametrize("where", [[], ["--temp"]])
-def test_an_experiment_changes_a_parameter(project: Project, where: list[str]) -> None:
-    project.run("dvc", "exp", "run", *where, "--name", "slow", "-S", "train.lr=0.00001")
+def test_an_experiment_killed_elsewhere_goes_on_and_equals_one_in_the_workspace(
+    project: Project,
+) -> None:
+    experiment = ("dvc", "exp", "run", "-S", "train.lr=0.00001", "--name")
+    kill = {**KILL_POINTS, "KILL_STAGE": "train", "KILL_AT": "20"}
+    project.run(*experiment, "there", "--temp", code=255, **kill)
+    assert "resuming at epoch" in project.run(*experiment, "there", "--temp")
+    project.forget_from("train")
+    assert "resuming at epoch" not in project.run(*experiment, "here")
+    for name in OUTPUTS:
+        if not name.startswith("models"):  # dvc.lock has the model's digests
+            assert content_in(project, "there", name) == content_in(project, "here", name), name
+
     shown = project.run("dvc", "exp", "show", "--csv", "--no-pager")
     table = pd.read_csv(io.StringIO(shown), index_col="Experiment")
-    assert table["train.lr"]["slow"] == 1e-5
-    printed = project.run("dvc", "metrics", "diff", "--all", "HEAD", "slow")
+    assert table["train.lr"]["there"] == 1e-5
+    printed = project.run("dvc", "metrics", "diff", "--all", "HEAD", "there")
     rows = [line.split() for line in printed.splitlines()]
     assert next(row[1] for row in rows if row[:1] == ["metrics/evaluation.json"]) == "accuracy"
 
 
-def test_an_experiment_elsewhere_gives_the_same_bytes(project: Project) -> None:
-    before = project.outputs()
-    project.run("dvc", "exp", "run", "--temp", "--force", "--name", "same")
-    for name in OUTPUTS:
-        if not name.startswith("models"):
-            shown = project.run("git", "show", f"refs/exps/{exp_ref(project, 'same')}:{name}")
-            assert shown.encode() == before[name], name
-
-
-def exp_ref(project: Project, name: str) -> str:
+def content_in(project: Project, experiment: str, name: str) -> str:
     refs = project.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
-    return next(ref.removeprefix("refs/exps/") for ref in refs if ref.endswith(f"/{name}"))
-
-
-def test_metrics_diff_shows_the_accuracy(project: Project) -> None:
-    project.set("train", "epochs", 4)
-    project.run("dvc", "repro")
-    printed = project.run("dvc", "metrics", "diff", "--all")
-    assert "accuracy" in printed
+    ref = next(ref for ref in refs if ref.endswith(f"/{experiment}"))
+    return project.run("git", "show", f"{ref}:{name}")
 
 
 def test_plots_render(finished: Project, tmp_path: Path) -> None:
@@ -141,39 +136,54 @@ def test_a_bad_parameter_stops_before_any_work(project: Project) -> None:
     assert project.outputs() == before
 
 
-def stop_at_epoch(project: Project, epoch: int, signal_number: int) -> tuple[int, str]:
-    """Run `dvc repro`; send the trainer a signal when an epoch is done; return how DVC ended."""
-    losses = project.folder / "metrics/loss.csv"
-    process = project.start("dvc", "repro")
-    while not (losses.exists() and losses.read_text().count("\n") > epoch):
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.005)
-    (owner,) = (project.folder / ".train_state").glob("*/pid")
-    os.kill(int(owner.read_text()), signal_number)
-    printed, _ = process.communicate()
-    return process.returncode, printed
+@pytest.mark.parametrize("stage", ["prepare", "evaluate"])
+def test_a_stage_that_was_killed_ends_in_the_same_bytes(project: Project, stage: str) -> None:
+    before = project.everything()
+    project.forget_from(stage)
+    project.run("dvc", "repro", code=255, **KILL_POINTS, KILL_STAGE=stage, KILL_AT="4")
+    project.run("dvc", "repro")
+    assert project.everything() == before
 
 
-def test_a_training_that_was_killed_and_stopped_ends_in_the_same_bytes(
-    finished: Project, project: Project, tmp_path: Path
-) -> None:
-    uninterrupted = finished.copy(tmp_path / "uninterrupted")
-    for each in (project, uninterrupted):
-        each.set("train", "epochs", 60)
-    uninterrupted.run("dvc", "repro")
-
-    shutil.rmtree(project.folder / "metrics")
-    code, _ = stop_at_epoch(project, 8, signal.SIGKILL)
-    assert code != 0
-    code, printed = stop_at_epoch(project, 24, signal.SIGTERM)
-    assert code != 0
+def test_a_training_that_was_killed_and_stopped_ends_in_the_same_bytes(project: Project) -> None:
+    before = project.everything()
+    project.forget_from("train")
+    strike = {**KILL_POINTS, "KILL_STAGE": "train"}
+    project.run("dvc", "repro", code=255, **strike, KILL_AT="24")
+    printed = project.run("dvc", "repro", code=255, **strike, KILL_AT="10", KILL_SIGNAL="SIGTERM")
     assert "resuming at epoch" in printed
     assert "stopped by SIGTERM" in printed
-    code, printed = stop_at_epoch(project, 40, signal.SIGINT)
-    assert code != 0
+    printed = project.run("dvc", "repro", code=255, **strike, KILL_AT="10", KILL_SIGNAL="SIGINT")
     assert "stopped by SIGINT" in printed
     assert "resuming at epoch" in project.run("dvc", "repro")
-    assert project.outputs() == uninterrupted.outputs()
+    assert project.everything() == before
+
+
+def test_a_trainer_that_outlives_its_dvc_keeps_a_second_one_out(project: Project) -> None:
+    before = project.everything()
+    project.forget_from("train")
+    strike = {**KILL_POINTS, "KILL_STAGE": "train", "KILL_AT": "12", "KILL_SIGNAL": "SIGSTOP"}
+    dvc = project.start("dvc", "repro", **strike)
+    trainer = wait_for_stopped(dvc)
+    dvc.kill()
+    dvc.wait()
+    assert f"process {trainer.pid} is at this very training" in project.run(
+        "dvc", "repro", code=255
+    )
+    trainer.resume()
+    dvc.communicate()  # the trainer's end closes the pipe
+    project.run("dvc", "repro")
+    assert project.everything() == before
+
+
+def wait_for_stopped(dvc: "subprocess.Popen[str]") -> psutil.Process:
+    """Return the process started by `dvc` that has stopped itself."""
+    while dvc.poll() is None:
+        for child in psutil.Process(dvc.pid).children(recursive=True):
+            if child.status() == psutil.STATUS_STOPPED:
+                return child
+        time.sleep(0.02)
+    raise AssertionError(dvc.communicate()[0])
 
 
 def test_a_tagged_model_can_be_got_by_its_name(project: Project) -> None:

@@ -1,3 +1,4 @@
+import errno
 import os
 import pickle
 import subprocess
@@ -56,6 +57,36 @@ def test_a_damaged_state_never_replaces_a_whole_older_one(vault: Vault) -> None:
     vault.load()
     assert not (vault.folder / "state").exists()
     assert (vault.folder / "state.older").exists()
+
+
+def test_a_full_disk_is_one_clear_line_and_leaves_the_state_before(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault.save({"step": 1})
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match=r"state: cannot be written: No space left on device"):
+        vault.save({"step": 2})
+    assert vault.load() == {"step": 1}
+
+
+@pytest.mark.parametrize("refused", ["replace", "mkdir"])
+def test_a_lost_permission_is_one_clear_line(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    vault.save({"step": 1})
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, refused, refuse)
+    with pytest.raises(UserError, match=r"cannot be written: Permission denied"), vault.taken():
+        vault.save({"step": 2})
+    monkeypatch.undo()
+    assert vault.load() == {"step": 1}
 
 
 def test_a_state_of_another_training_is_not_used(

@@ -56,21 +56,27 @@ def orthogonalise(matrix: Tensor) -> Tensor:
 
     A step multiplies the matrix X by a polynomial of its Gram matrix X X^T. All these polynomials
     commute, so they are multiplied on the small square side, and X only once, at the end.
-    The coefficients are Jordan's: they trade exactness (the values end between about 0.7 and 1.2)
-    for a fast rise of the small ones.
+    Jordan's coefficients trade exactness (the values end between about 0.7 and 1.2) for a fast rise
+    of the small ones.
     """
     tall = matrix.shape[0] > matrix.shape[1]
     wide: Tensor = matrix.mT if tall else matrix
     wide = wide / (wide.norm() + 1e-7)
     gram = wide @ wide.mT
     unit = torch.eye(len(gram), device=gram.device)
-    product = unit
-    for _ in range(5):
-        step = 3.4445 * unit - 4.7750 * gram + 2.0315 * gram @ gram
-        product = step @ product
+    product = polynomial(gram, unit)
+    step = product
+    for _ in range(4):
         gram = step @ gram @ step
+        step = polynomial(gram, unit)
+        product = step @ product
     result: Tensor = product @ wide
     return result.mT if tall else result
+
+
+def polynomial(gram: Tensor, unit: Tensor) -> Tensor:
+    """Return Jordan's polynomial of a Gram matrix, by which a step multiplies."""
+    return torch.addmm(3.4445 * unit - 4.7750 * gram, gram, gram, alpha=2.0315)
 
 
 class MuonWithAdamW:

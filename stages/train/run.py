@@ -68,6 +68,7 @@ class Run:
         UserError
             If the loss is no longer finite.
         """
+        write_history(self.history)  # DVC removed that of the interrupted run
         for epoch in range(len(self.history) + 1, self.params.epochs + 1):
             train_loss = self._train_epoch(epoch, saver)
             val_loss, val_accuracy = self._validate()

@@ -57,16 +57,16 @@ class Vault:
         UserError
             If another process is at the same training.
         """
+        owner = self.folder / "pid"
         with clear_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        owner = self.folder / "pid"
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout as error:
-            raise UserError(
-                f"process {owner.read_text()} is at this very training already; wait for it or "
-                "stop it, then run the same command again"
-            ) from error
+            try:
+                self._lock.acquire(timeout=0)
+            except Timeout as error:
+                raise UserError(
+                    f"process {owner.read_text()} is at this very training already; wait for it or "
+                    "stop it, then run the same command again"
+                ) from error
         try:
             write_bytes(owner, str(os.getpid()).encode())
             write_bytes(self.folder / "key.json", self._document.encode())
@@ -80,8 +80,9 @@ class Vault:
         buffer = io.BytesIO()
         torch.save({"key": self._document, "state": state}, buffer)
         newest, older = self._generations
-        if newest.exists():
-            newest.replace(older)
+        with clear_errors(newest):
+            if newest.exists():
+                newest.replace(older)
         write_bytes(newest, _seal(buffer.getvalue()))
 
     def load(self) -> State | None:

@@ -1,9 +1,10 @@
-"""Ends a stage by SIGKILL at one of its writes, fsyncs or renames; Python imports it at its start.
+"""Sends a stage a signal at one of its writes, fsyncs or renames.
 
-The kill harness puts this folder on PYTHONPATH. The process of the stage numbers what it does to
-the disk from 1: every write to a file opened for binary writing, every fsync, every rename. It
-appends them, one per line, to the file KILL_LOG; at the number KILL_AT of the stage KILL_STAGE it
-dies, a write with half of its bytes on the disk, the others before they happen.
+Python imports this module at its start when its folder is on PYTHONPATH, where tests put it. The
+process of the stage numbers what it does to the disk from 1: every write to a file opened for
+binary writing, every fsync, every rename. It appends them, one per line, to the file KILL_LOG; at
+the number KILL_AT of the stage KILL_STAGE it gets the signal KILL_SIGNAL (SIGKILL if not given): in
+the middle of the write, or before the fsync or the rename.
 """
 
 import io
@@ -15,6 +16,7 @@ from typing import Any
 
 STAGE = next((name[7:] for name in sys.orig_argv if name.startswith("stages.")), "")
 KILL_AT = int(os.environ.get("KILL_AT", 0)) if os.environ.get("KILL_STAGE") == STAGE else 0
+KILL_SIGNAL = signal.Signals[os.environ.get("KILL_SIGNAL", "SIGKILL")]
 LOG = os.environ.get("KILL_LOG")
 PROCESS = os.getpid()
 
@@ -23,7 +25,7 @@ passed = 0
 
 
 def is_time(what: str, path: object) -> bool:
-    """Count a point, and tell whether it is the one to die at."""
+    """Count a point, and tell whether it is the one to strike at."""
     global passed
     if os.getpid() != PROCESS:  # a worker process: killing it is not killing the stage
         return False
@@ -34,12 +36,12 @@ def is_time(what: str, path: object) -> bool:
     return passed == KILL_AT
 
 
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+def strike() -> None:
+    os.kill(os.getpid(), KILL_SIGNAL)
 
 
 class Watched:
-    """A file that may die in the middle of a write."""
+    """A file that may be struck in the middle of a write."""
 
     def __init__(self, file: Any, path: object) -> None:
         self._file, self._path = file, path
@@ -54,11 +56,14 @@ class Watched:
         self._file.close()
 
     def write(self, content: bytes) -> int:
-        if is_time("write", self._path):
-            self._file.write(bytes(content)[: len(content) // 2])
-            self._file.flush()
-            die()
-        return int(self._file.write(content))
+        if not is_time("write", self._path):
+            return int(self._file.write(content))
+        half = len(content) // 2
+        self._file.write(bytes(content)[:half])
+        self._file.flush()
+        strike()
+        self._file.write(bytes(content)[half:])
+        return len(content)
 
 
 def watched_open(path: Any, mode: str = "r", *arguments: Any, **options: Any) -> Any:
@@ -68,19 +73,19 @@ def watched_open(path: Any, mode: str = "r", *arguments: Any, **options: Any) ->
 
 def watched_fsync(descriptor: int) -> None:
     if is_time("fsync", "descriptor"):
-        die()
+        strike()
     fsync(descriptor)
 
 
 def watched_replace(source: Any, target: Any, **options: Any) -> None:
     if is_time("rename", target):
-        die()
+        strike()
     replace(source, target, **options)
 
 
 def watched_rename(source: Any, target: Any, **options: Any) -> None:
     if is_time("rename", target):
-        die()
+        strike()
     rename(source, target, **options)
 
 
