@@ -10,7 +10,8 @@ from stages.common.errors import UserError
 from stages.common.network import build_network
 from stages.common.store import Store
 from stages.evaluate.__main__ import check_fit, predict, tabulate
-from stages.evaluate.metrics import accuracy_interval, measure
+from stages.evaluate.calibration import bin_by_confidence, calibration_error
+from stages.evaluate.metrics import accuracy_interval, brier_score, measure, measure_classes
 
 CPU = torch.device("cpu")
 
@@ -47,9 +48,15 @@ PROBABILITIES = np.array(
 def test_figures_by_hand() -> None:
     figures = measure(LABELS, PROBABILITIES, ["daisy", "rose", "tulip"])
     assert next(iter(figures)) == "accuracy"
+    assert list(figures) == sorted(figures)
     assert figures["accuracy"] == round(4 / 6, 4)
     assert figures["images"] == 6
     assert figures["majority_baseline"] == 0.5
+    squares = [0.06, 0.24, 1.14, 0.06, 0.24, 0.98]  # distances from (1, 0, 0), (1, 0, 0), ...
+    assert figures["brier_score"] == round(sum(squares) / 6, 4)
+    # Right at 0.8, 0.6, 0.8 and 0.6, wrong at 0.7 and 0.5: each confidence has a bin of its own.
+    gaps = [0.5, 2 * 0.4, 0.7, 2 * 0.2]
+    assert figures["expected_calibration_error"] == round(sum(gaps) / 6, 4)
     true_class = np.array([0.8, 0.6, 0.2, 0.8, 0.6, 0.2])
     assert figures["log_loss"] == round(-np.log(true_class).mean(), 4)
     daisy, rose, tulip = figures["classes"].values()
@@ -78,11 +85,71 @@ def test_figures_are_json_without_lists_or_nan() -> None:
     assert "[" not in text
 
 
-def test_wilson_interval_of_a_published_example() -> None:
-    # Newcombe, "Two-sided confidence intervals for the single proportion" (1998), table I,
-    # method 3: 81 of 263 has the 95 % interval 0.2553 to 0.3662, and 0 of 20 has 0 to 0.1611.
-    assert accuracy_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-    assert accuracy_interval(0, 20) == pytest.approx((0, 0.1611), abs=5e-5)
+@pytest.mark.parametrize(
+    ("correct", "total", "low", "high"),
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_interval_of_published_examples(
+    correct: int, total: int, low: float, high: float
+) -> None:
+    # Newcombe, "Two-sided confidence intervals for the single proportion" (1998), table I, method 3
+    assert accuracy_interval(correct, total) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_f1_of_a_published_example() -> None:
+    # Shmueli, "Multi-class metrics made simple" (2019): rows of the confusion matrix are the actual
+    # cats, fish and hens, columns the predicted ones.
+    confusion = np.array([[4, 1, 1], [6, 2, 2], [3, 0, 6]])
+    labels, predicted = (
+        np.repeat(axis, confusion.ravel()) for axis in np.indices((3, 3)).reshape(2, 9)
+    )
+    table = measure_classes(labels, predicted, ["cat", "fish", "hen"])
+    assert table["precision"].round(3).tolist() == [0.308, 0.667, 0.667]
+    assert table["recall"].round(3).tolist() == [0.667, 0.2, 0.667]
+    assert table["f1"].round(3).tolist() == [0.421, 0.308, 0.667]
+    assert table["support"].tolist() == [6, 10, 9]
+    assert round(table["f1"].mean(), 3) == 0.465
+
+
+def test_brier_score_of_a_published_example() -> None:
+    # Brier, "Verification of forecasts expressed in terms of probability" (1950), table 1
+    rain = np.array([0.7, 0.9, 0.8, 0.4, 0.2, 0, 0, 0, 0, 0.1])
+    rained = np.array([0, 1, 1, 1, 0, 0, 0, 0, 0, 0])
+    assert brier_score(rained, np.stack([1 - rain, rain], axis=1)) == pytest.approx(0.19)
+
+
+CALIBRATED_LABELS = np.array([0, 1, 2, 0])
+CALIBRATED = np.array(
+    [[0.25, 0.20, 0.55], [0.55, 0.05, 0.40], [0.10, 0.30, 0.60], [0.90, 0.05, 0.05]]
+)
+
+
+def test_calibration_error_of_a_published_example() -> None:
+    # The example in the documentation of torchmetrics' MulticlassCalibrationError, norm "l1"
+    bins = bin_by_confidence(CALIBRATED_LABELS, CALIBRATED, bins=3)
+    assert calibration_error(bins) == pytest.approx(0.2)
+    assert bins["bin"].tolist() == ["0.333 to 0.667", "0.667 to 1"]
+    assert bins["photos"].tolist() == [3, 1]
+    assert bins["confidence"].tolist() == pytest.approx([1.7 / 3, 0.9])
+    assert bins["accuracy"].tolist() == pytest.approx([1 / 3, 1])
+
+
+def test_a_confidence_on_a_border_is_in_the_lower_bin() -> None:
+    bins = bin_by_confidence(np.array([0, 0]), np.array([[0.5, 0.5], [1, 0]]), bins=2)
+    assert bins["bin"].tolist() == ["0 to 0.5", "0.5 to 1"]
+
+
+def test_top_3_accuracy_is_told_from_six_classes_on() -> None:
+    names = list("abcdef")
+    probabilities = np.array([[0.3, 0.25, 0.2, 0.15, 0.06, 0.04]] * 4)
+    figures = measure(np.array([0, 1, 2, 3]), probabilities, names)
+    assert figures["top3_accuracy"] == 0.75
+    assert "top3_accuracy" not in measure(LABELS, PROBABILITIES, ["daisy", "rose", "tulip"])
 
 
 def test_predictions_are_of_the_test_split_in_its_order(

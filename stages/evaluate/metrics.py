@@ -8,13 +8,24 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy.stats import binomtest
-from sklearn.metrics import log_loss, precision_recall_fscore_support
+from sklearn.metrics import (
+    brier_score_loss,
+    log_loss,
+    precision_recall_fscore_support,
+    top_k_accuracy_score,
+)
+
+from stages.evaluate.calibration import bin_by_confidence, calibration_error
 
 Labels = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]
 
 DECIMALS = 4
+TOP = 3
+TOP_NEEDS_CLASSES = 6
+"""With fewer classes, the right one is easily among the best three."""
 
 
 def measure(labels: Labels, probabilities: Probabilities, classes: list[str]) -> dict[str, Any]:
@@ -32,25 +43,29 @@ def measure(labels: Labels, probabilities: Probabilities, classes: list[str]) ->
     Returns
     -------
     dict
-        Fractions from 0 to 1 and, in nats, the log loss; ``classes`` holds precision, recall, F1
-        and support per class, null where a class has no photos to measure them on.
+        By name, sorted. Fractions from 0 to 1, but for the log loss, in nats, and the Brier score,
+        from 0 to 2. ``classes`` holds F1, precision, recall and support per class, None where a
+        class has no photos to measure them on. ``top3_accuracy`` is there from six classes on.
     """
     predicted = probabilities.argmax(axis=1)
     correct = int((predicted == labels).sum())
     low, high = accuracy_interval(correct, len(labels))
-    majority = np.bincount(labels).max() / len(labels)
     per_class = measure_classes(labels, predicted, classes)
-    f1_of_measured = [row["f1"] for row in per_class.values() if row["f1"] is not None]
-    return {
-        "accuracy": _round(correct / len(labels)),
-        "accuracy_high": _round(high),
-        "accuracy_low": _round(low),
-        "images": len(labels),
-        "log_loss": _round(log_loss(labels, probabilities, labels=range(len(classes)))),
-        "macro_f1": _round(float(np.mean(f1_of_measured))),
-        "majority_baseline": _round(majority),
-        "classes": per_class,
+    figures = {
+        "accuracy": correct / len(labels),
+        "accuracy_high": high,
+        "accuracy_low": low,
+        "brier_score": brier_score(labels, probabilities),
+        "expected_calibration_error": calibration_error(bin_by_confidence(labels, probabilities)),
+        "log_loss": log_loss(labels, probabilities, labels=range(len(classes))),
+        "macro_f1": per_class["f1"].mean(),
+        "majority_baseline": np.bincount(labels).max() / len(labels),
     }
+    if len(classes) >= TOP_NEEDS_CLASSES:
+        figures[f"top{TOP}_accuracy"] = top_accuracy(labels, probabilities, TOP)
+    rounded = {name: _round(value) for name, value in figures.items()}
+    rows = {name: _describe(row) for name, row in per_class.iterrows()}
+    return dict(sorted({**rounded, "classes": rows, "images": len(labels)}.items()))
 
 
 def accuracy_interval(correct: int, total: int) -> tuple[float, float]:
@@ -64,21 +79,42 @@ def accuracy_interval(correct: int, total: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def measure_classes(
-    labels: Labels, predicted: Labels, classes: list[str]
-) -> dict[str, dict[str, float | None]]:
-    """Return precision, recall, F1 and support of every class."""
+def brier_score(labels: Labels, probabilities: Probabilities) -> float:
+    """Return the mean squared distance of the probabilities from the truth, from 0 to 2.
+
+    References
+    ----------
+    Brier, "Verification of forecasts expressed in terms of probability", 1950: the original score,
+    a sum over all classes.
+    """
+    classes = range(probabilities.shape[1])
+    return float(brier_score_loss(labels, probabilities, labels=classes, scale_by_half=False))
+
+
+def top_accuracy(labels: Labels, probabilities: Probabilities, k: int) -> float:
+    """Return the share of photos whose class is among the k most probable ones."""
+    classes = range(probabilities.shape[1])
+    return float(top_k_accuracy_score(labels, probabilities, k=k, labels=classes))
+
+
+def measure_classes(labels: Labels, predicted: Labels, classes: list[str]) -> pd.DataFrame:
+    """Return a row per class: its f1, precision, recall and support.
+
+    A class without photos has NaN for all three figures, so that a mean over the classes is one
+    over those that were tested. Precision is NaN also where a class was never predicted.
+    """
     precision, recall, f1, support = precision_recall_fscore_support(
         labels, predicted, labels=range(len(classes)), zero_division=np.nan
     )
-    columns = {"precision": precision, "recall": recall, "f1": f1}
-    return {
-        name: {
-            **{figure: _round_or_null(values[i]) for figure, values in columns.items()},
-            "support": int(support[i]),
-        }
-        for i, name in enumerate(classes)
-    }
+    table = pd.DataFrame({"f1": f1, "precision": precision, "recall": recall}, index=classes)
+    table[support == 0] = np.nan
+    return table.assign(support=support)
+
+
+def _describe(row: "pd.Series[float]") -> dict[str, float | int | None]:
+    """Return a class's figures as JSON values."""
+    figures = {name: _round_or_null(row[name]) for name in ("f1", "precision", "recall")}
+    return {**figures, "support": int(row["support"])}
 
 
 def _round(value: float) -> float:
