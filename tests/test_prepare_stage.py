@@ -15,13 +15,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from stages.common.drawing import png
 from stages.common.errors import UserError
 from stages.common.photo import Limits
 from stages.common.store import open_store
 from stages.prepare import __main__ as command
 from stages.prepare.array import ArrayFile
 from stages.prepare.decode import Decoder
-from stages.prepare.drawing import png
 from stages.prepare.folder import Folder
 from stages.prepare.stage import Outcome, prepare_store
 from stages.prepare.summary import describe, summarize

@@ -6,11 +6,11 @@ metrics/photos.png. Run it with ``python -m stages.prepare``.
 
 from pathlib import Path
 
+from stages.common.drawing import png
 from stages.common.errors import run_stage
 from stages.common.files import new_folder, write_bytes, write_json
 from stages.common.params import load_params
 from stages.common.store import STORE
-from stages.prepare.drawing import png
 from stages.prepare.stage import prepare_store
 from stages.prepare.summary import describe, summarize
 

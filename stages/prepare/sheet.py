@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
+from stages.common.drawing import PER_ROW, Section, Tile, draw
 from stages.prepare.array import ArrayFile
-from stages.prepare.drawing import PER_ROW, Section, Tile, draw
 
 CLASS_TILES = 60
 MOST_CLASSES = 30
@@ -34,7 +34,8 @@ def contact_sheet(
     """
     seen = f"{len(accepted)} photos as the network sees them, {array.side_px} x {array.side_px} px"
     classes = _classes(accepted)
-    return draw([Section(seen, []), *classes, _left_out(photos, rejected), _alike(alike)], array)
+    sections = [Section(seen, []), *classes, _left_out(photos, rejected), _alike(alike)]
+    return draw(sections, array.read)
 
 
 def _classes(accepted: pd.DataFrame) -> list[Section]:

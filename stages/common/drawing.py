@@ -1,12 +1,13 @@
 """Sections of tiles, drawn as one picture with the same bytes every time."""
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
-
-from stages.prepare.array import ArrayFile
 
 PER_ROW = 10
 TILE_PX = 96
@@ -23,6 +24,9 @@ PALE = "#e8e8e8"
 MARKS = ("#0072b2", "#e69f00")
 """Tell neighbouring groups apart, to colour-blind eyes too."""
 
+Reader = Callable[[int], npt.NDArray[np.uint8]]
+"""Gives the photo of a number, (S, S, 3)."""
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -31,7 +35,7 @@ class Tile:
     Attributes
     ----------
     number : int or None
-        Its place in the array; None for a photo that could not be decoded.
+        Its number; None for a photo that could not be decoded.
     caption : tuple of str
         Lines below it.
     mark : int or None
@@ -62,14 +66,14 @@ class Section:
         return TITLE_PX + self.row_px * ceil(len(self.tiles) / PER_ROW) + GAP_PX
 
 
-def draw(sections: list[Section], array: ArrayFile) -> Image.Image:
-    """Draw sections one below the other, with photos from the array."""
+def draw(sections: list[Section], read: Reader) -> Image.Image:
+    """Draw sections one below the other."""
     width = 2 * MARGIN_PX + PER_ROW * TILE_PX + (PER_ROW - 1) * GAP_PX
     height = 2 * MARGIN_PX + sum(section.height_px for section in sections)
     picture = Image.new("RGB", (width, height), PAPER)
     top = MARGIN_PX
     for section in sections:
-        _draw_section(picture, section, top, array)
+        _draw_section(picture, section, top, read)
         top += section.height_px
     return picture
 
@@ -81,7 +85,7 @@ def png(picture: Image.Image) -> bytes:
     return stream.getvalue()
 
 
-def _draw_section(picture: Image.Image, section: Section, top: int, array: ArrayFile) -> None:
+def _draw_section(picture: Image.Image, section: Section, top: int, read: Reader) -> None:
     pen = ImageDraw.Draw(picture)
     pen.text((MARGIN_PX, top), section.title, INK, ImageFont.load_default(18))
     for index, tile in enumerate(section.tiles):
@@ -89,17 +93,17 @@ def _draw_section(picture: Image.Image, section: Section, top: int, array: Array
         upper = top + TITLE_PX + index // PER_ROW * section.row_px
         if tile.mark is not None:
             pen.rectangle((left, upper, left + TILE_PX - 1, upper + MARK_PX - 2), MARKS[tile.mark])
-        picture.paste(_pixels(tile, array), (left, upper + MARK_PX))
+        picture.paste(_pixels(tile, read), (left, upper + MARK_PX))
         font = ImageFont.load_default(11)
         for line, text in enumerate(tile.caption):
             place = (left, upper + MARK_PX + TILE_PX + CAPTION_PX + line * LINE_PX)
             pen.text(place, _cut(text, font), INK, font)
 
 
-def _pixels(tile: Tile, array: ArrayFile) -> Image.Image:
+def _pixels(tile: Tile, read: Reader) -> Image.Image:
     """Return the tile's photo, or a crossed sheet where there is none."""
     if tile.number is not None:
-        image = Image.fromarray(array.read(tile.number))
+        image = Image.fromarray(read(tile.number))
         return image.resize((TILE_PX, TILE_PX), Image.Resampling.BICUBIC)
     blank = Image.new("RGB", (TILE_PX, TILE_PX), PALE)
     pen = ImageDraw.Draw(blank)
