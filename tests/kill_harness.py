@@ -11,10 +11,8 @@ import argparse
 import itertools
 import random
 import signal
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -22,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import psutil
 
 from tests.conftest import TINY
 from tests.project import KILL_POINTS, make_project
@@ -42,7 +39,7 @@ class Kill:
     stage: str
     point: int = 0
     seconds: float = 0.0
-    signal_number: int = signal.SIGKILL
+    signal_number: signal.Signals = signal.SIGKILL
 
 
 class Harness:
@@ -58,7 +55,9 @@ class Harness:
         self.seconds = time.monotonic() - start
         self.expected = self.project.everything()
         names = ["stage", "point", "what", "file"]
-        self.points = pd.read_csv(log, names=names)
+        noted = pd.read_csv(log, names=names)
+        self.points = noted[noted["point"] > 0]
+        self.durations = noted[noted["point"] == 0].set_index("stage")["file"].astype(float)
         self.fired: Counter[str] = Counter()
 
     def plan(self, stage: str) -> Iterator[Kill]:
@@ -69,19 +68,21 @@ class Harness:
         self.random.shuffle(kinds)
         for kind in itertools.cycle(kinds):
             yield Kill(stage, point=self.random.choice(kind))
-            yield Kill(stage, seconds=self.random.uniform(0, self.seconds / 3))
+            yield Kill(stage, seconds=self.moment(stage))
+
+    def moment(self, stage: str) -> float:
+        """Choose a moment: seconds after the stage's start, early enough for one that resumes."""
+        return self.durations[stage] * self.random.uniform(0.1, 0.7)
 
     def attempt(self, kill: Kill) -> bool:
         """Run ``dvc repro`` with a kill on its way; tell whether the kill came."""
-        extra = {"KILL_STAGE": kill.stage, "KILL_AT": str(kill.point)} if kill.point else {}
-        process = self.project.start("dvc", "repro", **extra)
-        if not kill.point:
-            strike_later(process, kill)
+        when = {"KILL_AT": str(kill.point)} if kill.point else {"KILL_AFTER": str(kill.seconds)}
+        who = {"KILL_STAGE": kill.stage, "KILL_SIGNAL": kill.signal_number.name}
+        process = self.project.start("dvc", "repro", **who, **when)
         printed, _ = process.communicate()
-        killed = process.returncode != 0
-        if killed and "Traceback" in printed:
+        if "Traceback" in printed and kill.signal_number != signal.SIGINT:  # that may hit an import
             sys.exit(f"{kill}: a traceback\n{printed}")
-        return killed
+        return process.returncode != 0
 
     def describe(self, kill: Kill) -> str:
         """Say in a word or two when a kill comes."""
@@ -94,39 +95,15 @@ class Harness:
         """Start from nothing, be killed at every one of these, finish, compare."""
         self.project.forget()
         for kill in kills:
-            if self.attempt(kill):
-                self.fired[f"{kill.stage}, {self.describe(kill)}"] += 1
+            if not self.attempt(kill):
+                break  # it came too late: all is done
+            self.fired[f"{kill.stage}, {self.describe(kill)}"] += 1
         self.project.run("dvc", "repro")
         found = self.project.everything()
         different = [name for name in self.expected if found.get(name) != self.expected[name]]
         different += sorted(set(found) - set(self.expected))
         if different:
             sys.exit(f"after {kills}: not the same bytes: {', '.join(different)}")
-
-
-def strike_later(process: "subprocess.Popen[str]", kill: Kill) -> None:
-    """Send the kill's signal so many seconds after its stage has started under `process`."""
-    threading.Thread(target=_strike, args=(process, kill), daemon=True).start()
-
-
-def _strike(process: "subprocess.Popen[str]", kill: Kill) -> None:
-    while process.poll() is None:
-        for child in children(process.pid):
-            if f"stages.{kill.stage}" in child.cmdline():
-                time.sleep(kill.seconds)
-                if child.is_running():
-                    child.send_signal(kill.signal_number)
-                return
-        time.sleep(0.01)
-
-
-def children(pid: int) -> list[psutil.Process]:
-    """Return the Python processes below a process, the shells between them left out."""
-    try:
-        below = psutil.Process(pid).children(recursive=True)
-        return [child for child in below if child.cmdline()[1:2] == ["-m"]]
-    except psutil.NoSuchProcess:
-        return []
 
 
 def main() -> None:
@@ -149,7 +126,7 @@ def main() -> None:
                 kills = [next(plans[stage]) for stage in schedule]
             else:
                 kills = [
-                    Kill("train", 0, harness.random.uniform(1, harness.seconds / 2), number)
+                    Kill("train", seconds=harness.moment("train"), signal_number=number)
                     for _ in range(4)
                 ]
             left = options.kills - sum(harness.fired.values())

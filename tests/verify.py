@@ -13,8 +13,7 @@ import tempfile
 from pathlib import Path
 
 from tests.conftest import ROOT
-from tests.kill_harness import Kill, strike_later
-from tests.project import OUTPUTS, Project
+from tests.project import KILL_POINTS, OUTPUTS, Project
 
 KILLS = 3
 
@@ -40,14 +39,14 @@ def main() -> None:
         "--seconds", type=float, default=45, help="from a trainer's start to a kill"
     )
     seconds = parser.parse_args().seconds
+    kill = {"KILL_STAGE": "train", "KILL_AFTER": str(seconds)}
     with tempfile.TemporaryDirectory() as temporary:
         runs: list[dict[str, str]] = []
         for number, name in enumerate(["once", "again, at another path", "with kills"], start=1):
             project = clone(Path(temporary, *["deeper"] * number, "flowerbed"))
             kills = 0
             while name == "with kills" and kills < KILLS:
-                process = project.start("dvc", "repro")
-                strike_later(process, Kill("train", seconds=seconds))
+                process = project.start("dvc", "repro", **KILL_POINTS, **kill)
                 process.communicate()
                 kills += process.returncode != 0
                 if process.returncode == 0:

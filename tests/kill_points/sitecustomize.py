@@ -1,24 +1,32 @@
-"""Sends a stage a signal at one of its writes, fsyncs or renames.
+"""Sends a stage a signal at one of its writes, fsyncs or renames, or after some seconds.
 
 Python imports this module at its start when its folder is on PYTHONPATH, where tests put it. The
 process of the stage numbers what it does to the disk from 1: every write to a file opened for
 binary writing, every fsync, every rename. It appends them, one per line, to the file KILL_LOG; at
 the number KILL_AT of the stage KILL_STAGE it gets the signal KILL_SIGNAL (SIGKILL if not given): in
-the middle of the write, or before the fsync or the rename.
+the middle of the write, or before the fsync or the rename. With KILL_AFTER the signal comes so many
+seconds after the start, or at the process's end if that is earlier. The log's last line of a stage,
+numbered 0, has the seconds it took.
 """
 
+import atexit
 import io
 import os
 import signal
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 STAGE = next((name[7:] for name in sys.orig_argv if name.startswith("stages.")), "")
-KILL_AT = int(os.environ.get("KILL_AT", 0)) if os.environ.get("KILL_STAGE") == STAGE else 0
+MEANT = bool(STAGE) and os.environ.get("KILL_STAGE") == STAGE
+KILL_AT = int(os.environ.get("KILL_AT", 0)) if MEANT else 0
+KILL_AFTER = float(os.environ.get("KILL_AFTER", 0)) if MEANT else 0
 KILL_SIGNAL = signal.Signals[os.environ.get("KILL_SIGNAL", "SIGKILL")]
 LOG = os.environ.get("KILL_LOG")
 PROCESS = os.getpid()
+START = time.monotonic()
 
 open_file, fsync, replace, rename = io.open, os.fsync, os.replace, os.rename
 passed = 0
@@ -30,10 +38,14 @@ def is_time(what: str, path: object) -> bool:
     if os.getpid() != PROCESS:  # a worker process: killing it is not killing the stage
         return False
     passed += 1
-    if LOG:
-        with open_file(LOG, "a") as log:
-            log.write(f"{STAGE},{passed},{what},{Path(str(path)).name}\n")
+    note(passed, what, Path(str(path)).name)
     return passed == KILL_AT
+
+
+def note(number: int, what: str, detail: object) -> None:
+    if LOG and os.getpid() == PROCESS:
+        with open_file(LOG, "a") as log:
+            log.write(f"{STAGE},{number},{what},{detail}\n")
 
 
 def strike() -> None:
@@ -93,3 +105,9 @@ if STAGE and (KILL_AT or LOG):
     watched = {"fsync": watched_fsync, "replace": watched_replace, "rename": watched_rename}
     vars(os).update(watched)
     vars(io)["open"] = watched_open
+    atexit.register(lambda: note(0, "seconds", time.monotonic() - START))
+if KILL_AFTER:
+    timer = threading.Timer(KILL_AFTER, strike)
+    timer.daemon = True
+    timer.start()
+    atexit.register(strike)
