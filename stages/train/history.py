@@ -1,6 +1,6 @@
 """The per-epoch record of a training, metrics/loss.csv."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -28,7 +28,6 @@ class Epoch:
 
 def write_history(history: list[Epoch], path: Path = LOSS_CSV) -> None:
     """Write all epochs so far, so that the file can be watched while the training runs."""
-    columns = [field.name for field in fields(Epoch)]
-    table = pd.DataFrame([asdict(epoch) for epoch in history], columns=columns)
+    table = pd.DataFrame([asdict(epoch) for epoch in history])
     rates = table["learning_rate"].map("{:.6g}".format)
     write_csv(path, table.round(6).assign(learning_rate=rates))

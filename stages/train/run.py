@@ -21,6 +21,7 @@ from stages.train.progress import show_duration, show_progress
 from stages.train.running_loss import RunningLoss
 from stages.train.saving import Saver
 from stages.train.schedule import draw_order, image_sizes
+from stages.train.time_spent import TimeSpent
 from stages.train.vault import State
 
 
@@ -51,6 +52,7 @@ class Run:
         self.losses = RunningLoss(epoch=1)
         self.best_weights: dict[str, Tensor] = {}
         self.start = time.monotonic()
+        self.spent = TimeSpent()
 
     def train(self, saver: Saver) -> nn.Module:
         """Train to the last epoch; after each, write metrics/loss.csv and print a line.
@@ -68,17 +70,19 @@ class Run:
         UserError
             If the loss is no longer finite.
         """
-        write_history(self.history)  # DVC removed that of the interrupted run
+        if self.history:
+            write_history(self.history)  # DVC removed what the interrupted run wrote
         for epoch in range(len(self.history) + 1, self.params.epochs + 1):
             train_loss = self._train_epoch(epoch, saver)
             val_loss, val_accuracy = self._validate()
             self._keep(Epoch(epoch, train_loss, val_loss, val_accuracy, self.learner.schedule.lr))
             write_history(self.history)
             print(self._line(), flush=True)
-            saver.save(self.state())
+            self._save(saver)
         network = self.learner.averaged.network
         network.load_state_dict(self.best_weights)
         print(f"kept epoch {self.best.epoch}, validation accuracy {self.best.val_accuracy:.1%}")
+        print(f"time: {self.spent.describe()}")
         return network
 
     def state(self) -> State:
@@ -111,7 +115,8 @@ class Run:
         order = draw_order(params.seed, epoch, len(photos))[done:]
         batches = load_batches(photos, order, params.batch_size, params.loader_workers)
         augment = Augmentation(params, self.meta, len(photos), epoch, self.sizes[epoch - 1])
-        shown = show_progress(batches, self.losses, self._title(epoch), len(photos))
+        fed = self.spent.feeding(batches)
+        shown = show_progress(fed, self.losses, self._title(epoch), len(photos))
         train_one_epoch(self.learner, self._saved(shown, saver), augment, self.losses)
         return self.losses.mean()
 
@@ -120,12 +125,17 @@ class Run:
         for batch in batches:
             yield batch
             if saver.is_due():
-                saver.save(self.state())
+                self._save(saver)
+
+    def _save(self, saver: Saver) -> None:
+        with self.spent.on("saving"):
+            saver.save(self.state())
 
     def _validate(self) -> tuple[float, float]:
         order = np.arange(len(self.held_out))
         batches = load_batches(self.held_out, order, self.params.batch_size, workers=0)
-        return validate(self.learner, batches, self._normalise)
+        with self.spent.on("validation"):
+            return validate(self.learner, batches, self._normalise)
 
     def _normalise(self, images: Tensor) -> Tensor:
         return normalise(images, self.meta.mean, self.meta.std)
