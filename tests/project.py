@@ -14,6 +14,7 @@ from tests.conftest import ROOT, change_params
 OUTPUTS = [
     "data/dvc.lock",
     "dvc.lock",
+    "metrics/calibration.csv",
     "metrics/evaluation.json",
     "metrics/loss.csv",
     "metrics/predictions.csv",

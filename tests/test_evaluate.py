@@ -13,8 +13,6 @@ from stages.evaluate.__main__ import check_fit, predict, tabulate
 from stages.evaluate.calibration import bin_by_confidence, calibration_error
 from stages.evaluate.metrics import accuracy_interval, brier_score, measure, measure_classes
 
-CPU = torch.device("cpu")
-
 
 @pytest.fixture
 def classifier(store: Store) -> Classifier:
@@ -155,18 +153,13 @@ def test_top_3_accuracy_is_told_from_six_classes_on() -> None:
 def test_predictions_are_of_the_test_split_in_its_order(
     store: Store, classifier: Classifier
 ) -> None:
-    probabilities = predict(classifier, store, batch_size=3, device=CPU)
+    probabilities = predict(classifier, store)
     assert probabilities.shape == (10, 2)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-12)
     table = tabulate(store, probabilities)
     assert list(table) == ["path", "actual", "predicted", "confidence"]
     assert list(table["path"]) == list(store.manifest.query("split == 'test'")["path"])
     assert table["confidence"].between(0.5, 1).all()
-
-
-def test_batch_size_changes_no_figure(store: Store, classifier: Classifier) -> None:
-    by_3, by_10 = (predict(classifier, store, size, CPU) for size in (3, 10))
-    np.testing.assert_allclose(by_3, by_10, atol=1e-5)
 
 
 def test_a_model_of_other_classes_is_refused(store: Store, classifier: Classifier) -> None:

@@ -49,7 +49,7 @@ def test_scientific_notation_is_a_number(params_file: Path, written: str, meant:
         ("train", "lr", float("inf"), "train.lr must be a finite number, got inf"),
         ("train", "device", "gpu", "must be 'auto', 'cpu', 'cuda' or 'mps', got 'gpu'"),
         ("train", "treads", 2, "train.treads is unknown; did you mean train.threads?"),
-        ("evaluate", "zzz", 2, "evaluate.zzz is unknown; known here: device, threads, batch_size"),
+        ("evaluate", "zzz", 2, "evaluate.zzz is unknown; known here: device, threads"),
         ("train", "warmup_epochs", 3, "train.warmup_epochs must be below train.epochs = 3, got 3"),
         ("data", "photos", "", "data.photos must be a path, got ''"),
         ("prepare", "test_fraction", 0.9, "must be below 1 - validation_fraction = 0.9"),

@@ -65,7 +65,7 @@ def test_a_changed_learning_rate_trains_again_and_the_old_one_comes_from_the_run
 
 
 def test_a_changed_evaluation_evaluates_only(project: Project) -> None:
-    project.set("evaluate", "batch_size", 7)
+    project.set("evaluate", "threads", 2)
     assert project.stages_run("dvc", "repro") == ["evaluate"]
 
 

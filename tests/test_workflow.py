@@ -111,13 +111,13 @@ def test_a_stale_lock_fails_and_what_is_stale_is_run_where_a_remote_is(
     config = f"['remote \"store\"']\n    url = {tmp_path / 'store'}\n[core]\n    remote = store"
     (developer.folder / ".dvc/config.local").write_text(config)
     developer.run("dvc", "push", "--run-cache")
-    developer.set("evaluate", "batch_size", 7)
+    developer.set("evaluate", "threads", 2)
     push(developer)
     runner = check_out(tmp_path)
     printed = runner.step("report", GATE, code=STALE)
     assert "dvc.lock is stale: `dvc repro`, then commit dvc.lock and metrics/" in printed
     page = runner.clone.folder / "report" / PAGE
-    assert "would run `evaluate` (`evaluate.batch_size` is `7`" in page.read_text()
+    assert "would run `evaluate` (`evaluate.threads` is `2`" in page.read_text()
 
     assert "no DVC remote for this pull request" in runner.step("report", RERUN)
     runner.context["secrets.DVC_CONFIG_LOCAL"] = config

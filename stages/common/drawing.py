@@ -10,11 +10,11 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 PER_ROW = 10
-TILE_PX = 96
+WIDTH_PX = 1032
 GAP_PX = 8
 MARGIN_PX = 20
 TITLE_PX = 34
-LINE_PX = 14
+LINE_PX = 15
 CAPTION_PX = 2
 MARK_PX = 4
 
@@ -53,22 +53,28 @@ class Section:
 
     title: str
     tiles: list[Tile]
+    per_row: int = PER_ROW
+
+    @property
+    def tile_px(self) -> int:
+        """Side of a tile, so that a row is as wide as the picture."""
+        return (WIDTH_PX + GAP_PX) // self.per_row - GAP_PX
 
     @property
     def row_px(self) -> int:
         """Height of a row of tiles with their captions."""
         lines = max((len(tile.caption) for tile in self.tiles), default=0)
-        return MARK_PX + TILE_PX + CAPTION_PX + LINE_PX * lines + GAP_PX
+        return MARK_PX + self.tile_px + CAPTION_PX + LINE_PX * lines + GAP_PX
 
     @property
     def height_px(self) -> int:
         """Height of the whole section."""
-        return TITLE_PX + self.row_px * ceil(len(self.tiles) / PER_ROW) + GAP_PX
+        return TITLE_PX + self.row_px * ceil(len(self.tiles) / self.per_row) + GAP_PX
 
 
 def draw(sections: list[Section], read: Reader) -> Image.Image:
     """Draw sections one below the other."""
-    width = 2 * MARGIN_PX + PER_ROW * TILE_PX + (PER_ROW - 1) * GAP_PX
+    width = 2 * MARGIN_PX + WIDTH_PX
     height = 2 * MARGIN_PX + sum(section.height_px for section in sections)
     picture = Image.new("RGB", (width, height), PAPER)
     top = MARGIN_PX
@@ -88,36 +94,35 @@ def png(picture: Image.Image) -> bytes:
 def _draw_section(picture: Image.Image, section: Section, top: int, read: Reader) -> None:
     pen = ImageDraw.Draw(picture)
     pen.text((MARGIN_PX, top), section.title, INK, ImageFont.load_default(18))
+    side, font = section.tile_px, ImageFont.load_default(12)
     for index, tile in enumerate(section.tiles):
-        left = MARGIN_PX + index % PER_ROW * (TILE_PX + GAP_PX)
-        upper = top + TITLE_PX + index // PER_ROW * section.row_px
+        left = MARGIN_PX + index % section.per_row * (side + GAP_PX)
+        upper = top + TITLE_PX + index // section.per_row * section.row_px
         if tile.mark is not None:
-            pen.rectangle((left, upper, left + TILE_PX - 1, upper + MARK_PX - 2), MARKS[tile.mark])
-        picture.paste(_pixels(tile, read), (left, upper + MARK_PX))
-        font = ImageFont.load_default(11)
+            pen.rectangle((left, upper, left + side - 1, upper + MARK_PX - 2), MARKS[tile.mark])
+        picture.paste(_pixels(tile, side, read), (left, upper + MARK_PX))
         for line, text in enumerate(tile.caption):
-            place = (left, upper + MARK_PX + TILE_PX + CAPTION_PX + line * LINE_PX)
-            pen.text(place, _cut(text, font), INK, font)
+            place = (left, upper + MARK_PX + side + CAPTION_PX + line * LINE_PX)
+            pen.text(place, _cut(text, side, font), INK, font)
 
 
-def _pixels(tile: Tile, read: Reader) -> Image.Image:
+def _pixels(tile: Tile, side: int, read: Reader) -> Image.Image:
     """Return the tile's photo, or a crossed sheet where there is none."""
     if tile.number is not None:
         image = Image.fromarray(read(tile.number))
-        return image.resize((TILE_PX, TILE_PX), Image.Resampling.BICUBIC)
-    blank = Image.new("RGB", (TILE_PX, TILE_PX), PALE)
+        return image.resize((side, side), Image.Resampling.BICUBIC)
+    blank = Image.new("RGB", (side, side), PALE)
     pen = ImageDraw.Draw(blank)
-    last = TILE_PX - 1
-    pen.line((0, 0, last, last), "#bbbbbb")
-    pen.line((0, last, last, 0), "#bbbbbb")
+    pen.line((0, 0, side - 1, side - 1), "#bbbbbb")
+    pen.line((0, side - 1, side - 1, 0), "#bbbbbb")
     return blank
 
 
-def _cut(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """Shorten a text in its middle until it is as wide as a tile."""
-    if font.getlength(text) <= TILE_PX:
+def _cut(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """Shorten a text in its middle until it is at most so wide."""
+    if font.getlength(text) <= width:
         return text
     kept = len(text)
-    while font.getlength(f"{text[: kept // 2]}…{text[-(kept - kept // 2) :]}") > TILE_PX:
+    while font.getlength(f"{text[: kept // 2]}…{text[-(kept - kept // 2) :]}") > width:
         kept -= 1
     return f"{text[: kept // 2]}…{text[-(kept - kept // 2) :]}"

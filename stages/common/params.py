@@ -130,7 +130,6 @@ class Evaluate(Section):
     device: Device
     threads: Annotated[int, Field(ge=1, le=1024)]
     """CPU threads of PyTorch."""
-    batch_size: Annotated[int, Field(ge=1, le=65_536)]
 
 
 class Params(Section):

@@ -1,25 +1,34 @@
 """Test the model on the store's test split: models, data/prepared -> metrics.
 
-Only this stage opens the test split. It writes metrics/evaluation.json and
-metrics/predictions.csv. Run it with ``python -m stages.evaluate``, or through ``dvc repro``.
+Only this stage opens the test split. It writes into metrics/
+
+    evaluation.json     the figures
+    predictions.csv     a row per test photo
+    calibration.csv     confidence against accuracy, a row per bin of confidences
+    mistakes.png        the most confident mistakes
+    augmented.png       training photos as the network saw them
+
+Run it with ``python -m stages.evaluate``, or through ``dvc repro``.
 """
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
-from stages.common.classifier import MODELS, Classifier, load_classifier
+from stages.common.classifier import MODELS, PASS_PHOTOS, Classifier, load_classifier
 from stages.common.device import be_deterministic, choose_device
+from stages.common.drawing import png
 from stages.common.errors import UserError, run_stage
-from stages.common.files import write_csv, write_json
+from stages.common.files import write_bytes, write_csv, write_json
 from stages.common.params import load_params
 from stages.common.store import Store, open_store
+from stages.evaluate.augmented import draw_augmented
+from stages.evaluate.calibration import bin_by_confidence
 from stages.evaluate.metrics import DECIMALS, Probabilities, measure
+from stages.evaluate.mistakes import draw_mistakes
 
-EVALUATION_JSON = Path("metrics/evaluation.json")
-PREDICTIONS_CSV = Path("metrics/predictions.csv")
+METRICS = Path("metrics")
 
 
 def main() -> None:
@@ -30,11 +39,15 @@ def main() -> None:
     store, classifier = open_store(), load_classifier(MODELS, device)
     check_fit(store, classifier)
 
-    probabilities = predict(classifier, store, params.evaluate.batch_size, device)
-    test = store.indices("test")
-    evaluation = measure(store.labels[test], probabilities, store.meta.classes)
-    write_csv(PREDICTIONS_CSV, tabulate(store, probabilities))
-    write_json(EVALUATION_JSON, evaluation)
+    probabilities = predict(classifier, store)
+    labels = store.labels[store.indices("test")]
+    predictions = tabulate(store, probabilities)
+    evaluation = measure(labels, probabilities, store.meta.classes)
+    write_csv(METRICS / "predictions.csv", predictions)
+    write_csv(METRICS / "calibration.csv", bin_by_confidence(labels, probabilities).round(DECIMALS))
+    write_bytes(METRICS / "mistakes.png", png(draw_mistakes(predictions, store)))
+    write_bytes(METRICS / "augmented.png", png(draw_augmented(store, params.train)))
+    write_json(METRICS / "evaluation.json", evaluation)
     print(
         f"test accuracy {evaluation['accuracy']:.1%} of {evaluation['images']} photos "
         f"(95 % interval {evaluation['accuracy_low']:.1%} to {evaluation['accuracy_high']:.1%}, "
@@ -53,23 +66,18 @@ def check_fit(store: Store, classifier: Classifier) -> None:
             )
 
 
-def predict(
-    classifier: Classifier, store: Store, batch_size: int, device: torch.device
-) -> Probabilities:
+def predict(classifier: Classifier, store: Store) -> Probabilities:
     """Return the class probabilities of the test split, float64 of shape (N, classes)."""
     test = store.indices("test")
-    batches = np.split(test, range(batch_size, len(test), batch_size))
-    found = [
-        classifier.probabilities(torch.from_numpy(store.images[rows]).to(device)).cpu()
-        for rows in batches
-    ]
-    probabilities = torch.cat(found).double()
-    rounded_sums = probabilities.sum(dim=1, keepdim=True)  # 1 but for single precision
-    return (probabilities / rounded_sums).numpy()
+    batches = np.split(test, range(PASS_PHOTOS, len(test), PASS_PHOTOS))
+    return np.concatenate([classifier.probabilities(store.images[rows]) for rows in batches])
 
 
 def tabulate(store: Store, probabilities: Probabilities) -> pd.DataFrame:
-    """Return a row per test photo: path, actual and predicted class, confidence from 0 to 1."""
+    """Return a row per test photo: path, actual and predicted class, confidence from 0 to 1.
+
+    Its index holds the photos' places in the store.
+    """
     rows = store.manifest.iloc[store.indices("test")]
     names = np.array(store.meta.classes)
     return pd.DataFrame(

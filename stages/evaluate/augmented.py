@@ -1,0 +1,68 @@
+"""Training photos as the network saw them, metrics/augmented.png.
+
+Training itself draws nothing, or restyling this picture would train again. What happened to each
+photo in each epoch follows from the seed, so it can be had at any time.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from stages.common.drawing import PER_ROW, Section, Tile, draw
+from stages.common.params import Train
+from stages.common.store import Store, StoreMeta
+from stages.train.augment import Augmentation
+from stages.train.schedule import image_sizes
+
+PHOTOS = 5
+TITLE = "Training photos as the network saw them: cropped, mirrored, recoloured"
+
+Pixels = npt.NDArray[np.uint8]
+Positions = npt.NDArray[np.int64]
+
+
+def draw_augmented(store: Store, params: Train) -> Image.Image:
+    """Draw a row per photo: as it is in the store, then in epochs from the first to the last."""
+    split = store.indices("train")
+    chosen = choose(store.labels[split])
+    sizes = image_sizes(params.first_image_size_px, store.meta.image_size_px, params.epochs)
+    columns: dict[tuple[str, ...], list[Pixels]] = {
+        ("as stored",): list(store.images[split[chosen]])
+    }
+    for epoch in spread(params.epochs, PER_ROW - 1):
+        size = sizes[epoch - 1]
+        augment = Augmentation(params, store.meta, len(split), epoch, size)
+        columns[f"epoch {epoch}", f"{size} px"] = list(see(store, augment, split, chosen))
+    pictures = [column[row] for row in range(len(chosen)) for column in columns.values()]
+    names = store.manifest["class"].iloc[split[chosen]]
+    rows = [
+        Section(name, [Tile(row * len(columns) + i, lines) for i, lines in enumerate(columns)])
+        for row, name in enumerate(names)
+    ]
+    return draw([Section(TITLE, []), *rows], pictures.__getitem__)
+
+
+def see(store: Store, augment: Augmentation, split: Positions, chosen: Positions) -> Pixels:
+    """Augment photos of the train split; return them in colours again, (B, S, S, 3)."""
+    images = torch.from_numpy(store.images[split[chosen]])
+    return to_bytes(augment(images, torch.from_numpy(chosen)), store.meta)
+
+
+def choose(labels: npt.NDArray[np.int64]) -> Positions:
+    """Return the positions of a few photos: the first of each class, then the second ones, ..."""
+    order = np.argsort(labels, kind="stable")
+    turn = np.arange(len(labels)) - np.searchsorted(labels[order], labels[order])
+    return order[np.argsort(turn, kind="stable")][:PHOTOS]
+
+
+def spread(epochs: int, count: int) -> list[int]:
+    """Return at most `count` epochs, evenly spread from the first to the last."""
+    return sorted({round(epoch) for epoch in np.linspace(1, epochs, count)})
+
+
+def to_bytes(photos: Tensor, meta: StoreMeta) -> Pixels:
+    """Turn what a network sees, (B, 3, H, W), back into colours, uint8 of shape (B, H, W, 3)."""
+    values = photos.permute(0, 2, 3, 1) * torch.tensor(meta.std) + torch.tensor(meta.mean)
+    return (values * 255).round().clamp(0, 255).to(torch.uint8).numpy()

@@ -1,0 +1,138 @@
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from stages.common.drawing import Section, Tile, draw, png
+from stages.common.params import Params
+from stages.common.store import Store
+from stages.evaluate import augmented, mistakes
+from stages.evaluate.augmented import choose, draw_augmented, spread, to_bytes
+from stages.evaluate.mistakes import draw_mistakes
+from stages.train.augment import Augmentation
+
+
+@pytest.fixture
+def sections(monkeypatch: pytest.MonkeyPatch) -> list[Section]:
+    """What the pictures drawn in a test consist of."""
+    seen: list[Section] = []
+
+    def draw_and_keep(drawn: list[Section], read: object) -> Image.Image:
+        seen.extend(drawn)
+        return draw(drawn, read)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(mistakes, "draw", draw_and_keep)
+    monkeypatch.setattr(augmented, "draw", draw_and_keep)
+    return seen
+
+
+def predict(store: Store, wrong: dict[str, float]) -> pd.DataFrame:
+    """Return right predictions of the test split, but for some paths with the given confidence."""
+    rows = store.manifest.iloc[store.indices("test")]
+    other = rows["class"].map({"dark": "light", "light": "dark"})
+    return pd.DataFrame(
+        {
+            "path": rows["path"],
+            "actual": rows["class"],
+            "predicted": rows["class"].where(~rows["path"].isin(wrong), other),
+            "confidence": rows["path"].map(wrong).fillna(0.99),
+        }
+    )
+
+
+def test_the_surest_mistake_comes_first(store: Store, sections: list[Section]) -> None:
+    wrong = {"dark/50.png": 0.6, "light/53.png": 0.9321, "dark/52.png": 0.6}
+    draw_mistakes(predict(store, wrong), store)
+    (section,) = sections
+    assert section.title == "Mistakes on 10 test photos: all 3, the surest first"
+    assert section.tiles == [
+        Tile(53, ("is: light", "named: dark", "93.21% sure", "53.png")),
+        Tile(50, ("is: dark", "named: light", "60.00% sure", "50.png")),
+        Tile(52, ("is: dark", "named: light", "60.00% sure", "52.png")),
+    ]
+
+
+def test_only_the_surest_mistakes_are_drawn(
+    store: Store, sections: list[Section], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mistakes, "MOST", 2)
+    wrong = {"dark/50.png": 0.6, "light/53.png": 0.9, "dark/52.png": 0.7}
+    draw_mistakes(predict(store, wrong), store)
+    assert sections[0].title == "Mistakes on 10 test photos: the 2 surest of 3, the surest first"
+    assert [tile.number for tile in sections[0].tiles] == [53, 52]
+
+
+def test_a_test_without_mistakes_says_so(store: Store, sections: list[Section]) -> None:
+    picture = draw_mistakes(predict(store, {}), store)
+    assert sections[0].title == "No mistakes: all 10 test photos are named right"
+    assert picture.height < 100
+
+
+def test_augmented_photos_are_what_the_network_saw(
+    store: Store, params: Params, sections: list[Section]
+) -> None:
+    picture = draw_augmented(store, params.train)
+    _, first, *rest = sections
+    assert first.title == "dark"
+    assert [tile.caption for tile in first.tiles] == [
+        ("as stored",),
+        ("epoch 1", "16 px"),
+        ("epoch 2", "16 px"),
+        ("epoch 3", "32 px"),
+    ]
+    assert [section.title for section in rest] == ["light", "dark", "light", "dark"]
+
+    augment = Augmentation(params.train, store.meta, photos=40, epoch=3, size_px=32)
+    seen = augment(torch.from_numpy(store.images[:40].copy()), torch.arange(40))
+    tile = Image.fromarray(to_bytes(seen[:1], store.meta)[0]).resize((96, 96), 3)
+    left, upper = 20 + 3 * 104, 20 + sections[0].height_px + 34 + 4
+    np.testing.assert_array_equal(picture.crop((left, upper, left + 96, upper + 96)), tile)
+
+
+def test_normalised_photos_become_the_same_bytes_again(store: Store) -> None:
+    pixels = store.images[:3]
+    seen = torch.from_numpy((pixels / 255 - 0.5) / 0.25).permute(0, 3, 1, 2)
+    np.testing.assert_array_equal(to_bytes(seen, store.meta), pixels)
+
+
+def test_colours_beyond_white_stay_white(store: Store) -> None:
+    assert to_bytes(torch.tensor([9.0, -9, 0]).reshape(1, 3, 1, 1), store.meta).tolist() == [
+        [[[255, 0, 128]]]
+    ]
+
+
+def test_the_first_photos_of_each_class_are_chosen_in_turn() -> None:
+    assert choose(np.array([0, 0, 0, 0, 1, 2, 2])).tolist() == [0, 4, 5, 1, 6]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "expected"), [(1, [1]), (3, [1, 2, 3]), (100, [1, 26, 50, 75, 100])]
+)
+def test_epochs_are_spread_from_first_to_last(epochs: int, expected: list[int]) -> None:
+    assert spread(epochs, 5) == expected
+
+
+def test_pictures_are_the_same_bytes_every_time(store: Store, params: Params) -> None:
+    predictions = predict(store, {"dark/50.png": 0.6})
+    first = png(draw_mistakes(predictions, store)) + png(draw_augmented(store, params.train))
+    again = png(draw_mistakes(predictions, store)) + png(draw_augmented(store, params.train))
+    assert first == again
+
+
+def test_long_captions_stay_within_their_tile() -> None:
+    name = "a_very_long_name_of_a_photo_that_no_tile_has_room_for.jpg"
+    white = np.full((8, 8, 3), 255, np.uint8)
+    picture = draw([Section("title", [Tile(0, (name,)), Tile(0)], 7)], lambda _: white)
+    ink = np.asarray(picture)[54 + 4 + 140 :].min(axis=(0, 2)) < 128
+    assert np.flatnonzero(ink).max() < 20 + 140
+    assert np.flatnonzero(ink).max() > 100
+
+
+def test_a_picture_can_be_opened(store: Store) -> None:
+    content = png(draw_mistakes(predict(store, {"dark/50.png": 0.6}), store))
+    with Image.open(io.BytesIO(content)) as image:
+        assert image.format == "PNG"
+        assert image.width == 1072
