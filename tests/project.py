@@ -119,6 +119,7 @@ def make_project(folder: Path, changes: dict[str, dict[str, Any]]) -> Project:
     change_params(folder / "params.yaml", changes)
     project.run("git", "init", "--quiet", "--initial-branch", "main")
     project.run("dvc", "init", "--quiet")
+    shutil.copytree(ROOT / ".dvc/plots", folder / ".dvc/plots")
     for option in ("core.analytics", "core.check_update"):
         project.run("dvc", "config", option, "false")
     return project
