@@ -9,6 +9,7 @@ import pytest
 from stages.common.errors import UserError
 from stages.report import git
 from stages.report.__main__ import PAGE, PICTURE, STALE, main
+from stages.report.comparison import compare
 from stages.report.freshness import Freshness, check_freshness
 from stages.report.git import Revision
 from tests.project import Project
@@ -241,6 +242,21 @@ def test_a_folder_without_dvc_is_one_clear_line(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="run from the project's folder"):
         check_freshness()
+
+
+def test_a_folder_inside_the_project_is_one_clear_line(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(clone / "code")
+    with pytest.raises(UserError, match=r"dvc.yaml: not found; run from the project's folder"):
+        check_freshness()
+
+
+def test_a_file_that_cannot_be_read_is_one_clear_line(clone: Path) -> None:
+    (clone / "params.yaml").unlink()
+    (clone / "params.yaml").mkdir()
+    with pytest.raises(UserError, match=r"params.yaml: cannot be read: Is a directory"):
+        compare("main")
 
 
 # revisions

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
+from stages.common.errors import UserError
 from stages.report import git
 from stages.report.figures import ClassChange, Figure, compare_classes, compare_figures
 from stages.report.freshness import Freshness, check_freshness
@@ -69,5 +70,9 @@ def compare(base: str) -> Comparison:
 
 
 def _file_here(path: str) -> bytes | None:
-    file = Path(path)
-    return file.read_bytes() if file.is_file() else None
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error

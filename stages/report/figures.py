@@ -72,7 +72,7 @@ def compare_figures(before: dict[str, Any], after: dict[str, Any]) -> list[Figur
 
 def compare_classes(before: dict[str, Any], after: dict[str, Any]) -> list[ClassChange]:
     """Pair the classes of two evaluation.json: the greatest loss in F1 first, then by name."""
-    old, new = before.get("classes", {}), after.get("classes", {})
+    old, new = before.get("classes") or {}, after.get("classes") or {}
     rows = [_compare_class(name, old.get(name, {}), new.get(name, {})) for name in {**new, **old}]
     return sorted(rows, key=lambda row: (row.f1.change or 0, row.name))
 

@@ -8,9 +8,10 @@ Hashes are taken and compared by DVC itself.
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from dvc.exceptions import DvcException, NotDvcRepoError
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.utils.strictyaml import YAMLSyntaxError
 
@@ -51,11 +52,11 @@ def check_freshness() -> Freshness:
     UserError
         If this is not the project's folder, or DVC can't read dvc.yaml.
     """
+    if not Path("dvc.yaml").is_file():
+        raise UserError("dvc.yaml: not found; run from the project's folder")
     try:
         with Repo() as repo:
             return _check(repo)
-    except NotDvcRepoError as error:
-        raise UserError("no DVC project here; run from the project's folder") from error
     except YAMLSyntaxError as error:
         name = os.path.relpath(error.path)
         if not name.endswith(".lock"):
