@@ -1,0 +1,82 @@
+"""The photos that the command line names, and what is wrong with some of them."""
+
+import os
+import sys
+from collections.abc import Iterable
+from math import inf
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.common.photo import Limits, PhotoError, decode_photo
+from stages.prepare.entries import shown
+from stages.prepare.names import is_clutter
+
+LIMITS = Limits(min_side_px=1, max_megapixels=250, max_aspect_ratio=inf)
+"""Any photo is worth an answer, but none may fill the memory: 250 megapixels take 0.75 GB."""
+
+MAX_BYTES = 2 * 10**9
+
+
+class Complaints:
+    """Lines on standard error about photos that cannot be used, and their count."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def add(self, path: Path, problem: str) -> None:
+        """Say what is wrong with a photo or folder."""
+        self.count += 1
+        print(f"{shown(str(path))}: {problem}", file=sys.stderr, flush=True)
+
+
+def find_photos(arguments: Iterable[Path], complaints: Complaints) -> list[Path]:
+    """Return the photos in the order of the arguments, those of a folder sorted.
+
+    In folders, hidden files, readme files and the like are passed over, as prepare does; links to
+    folders are not followed.
+    """
+    found: list[Path] = []
+    for path in arguments:
+        if path.is_dir():
+            inside = _walk(path, complaints)
+            if not inside:
+                complaints.add(path, "holds no photos; name a folder that does, or photos")
+            found += inside
+        elif path.is_file():
+            found.append(path)
+        elif path.exists():
+            complaints.add(path, "is neither a file nor a folder; name photos or folders of photos")
+        else:
+            complaints.add(path, "not found; name photos or folders of photos that are there")
+    return found
+
+
+def read_photo(path: Path, size_px: int) -> npt.NDArray[np.uint8]:
+    """Decode a photo as prepare does, uint8 of shape (size_px, size_px, 3).
+
+    Raises
+    ------
+    PhotoError
+        If it cannot be read or decoded; docs/photos.md lists the reasons.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise PhotoError("too_many_bytes", f"over {MAX_BYTES:,} bytes is no photo")
+        content = path.read_bytes()
+    except OSError as error:
+        raise PhotoError("unreadable_file", error.strerror or str(error)) from error
+    return decode_photo(content, size_px, LIMITS).pixels
+
+
+def _walk(folder: Path, complaints: Complaints) -> list[Path]:
+    def complain(error: OSError) -> None:
+        complaints.add(Path(error.filename), f"cannot be listed: {error.strerror}")
+
+    files = [
+        Path(parent, name)
+        for parent, _, names in os.walk(folder, onerror=complain)
+        for name in names
+    ]
+    return sorted(path for path in files if not is_clutter(path.relative_to(folder).as_posix()))
