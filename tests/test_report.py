@@ -8,7 +8,7 @@ import pytest
 
 from stages.common.errors import UserError
 from stages.report.comparison import Comparison
-from stages.report.curves import AFTER, BEFORE, Side, draw_picture, write_mermaid
+from stages.report.curves import AFTER, BEFORE, Side, draw_picture, sides_of, write_mermaid
 from stages.report.data import describe_data
 from stages.report.figures import Figure, compare_classes, compare_figures
 from stages.report.freshness import Freshness, StaleStage
@@ -242,6 +242,7 @@ def test_chance_is_named_only_where_it_explains_the_change() -> None:
         "(McNemar's exact test)."
     )
     assert "That can well be chance" in said(3, 4)
+    assert "30 became right and none became wrong" in said(0, 30)
     assert "probability below 0.0001" in said(0, 30)
 
 
@@ -339,6 +340,14 @@ def test_the_picture_has_the_same_bytes_each_time_whatever_the_users_settings() 
         assert draw_picture(sides) == first
     assert first.startswith(b"\x89PNG")
     assert b"matplotlib" not in first
+
+
+def test_curves_that_did_not_change_are_drawn_once() -> None:
+    one, two = (snapshot({"metrics/loss.csv": curve(*losses).to_csv()}) for losses in ([2], [1]))
+    times = [[side.time for side in sides_of(comparison(one, other))] for other in (one, two)]
+    assert times == [["before and after"], ["before", "after"]]
+    assert [side.time for side in sides_of(comparison(EMPTY, one))] == ["after"]
+    assert sides_of(comparison(EMPTY, EMPTY)) == []
 
 
 def test_mermaid_curves_end_where_the_shorter_one_ends() -> None:

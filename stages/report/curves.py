@@ -35,7 +35,7 @@ MOST_POINTS = 60
 class Side:
     """One side's curves."""
 
-    time: Literal["before", "after"]
+    time: Literal["before", "after", "before and after"]
     name: str
     losses: pd.DataFrame
     """A row per epoch: epoch, train_loss, val_loss."""
@@ -48,12 +48,12 @@ def sides_of(comparison: Comparison) -> list[Side]:
         pd.DataFrame() if side.losses is None else side.losses
         for side in (comparison.before, comparison.after)
     )
+    name = _short(comparison.here.name)
     if before.equals(after):
-        before = pd.DataFrame()
-    sides = [
-        Side("before", _short(comparison.base.name), before, BEFORE),
-        Side("after", _short(comparison.here.name), after, AFTER),
-    ]
+        sides = [Side("before and after", name, after, AFTER)]
+    else:
+        base = Side("before", _short(comparison.base.name), before, BEFORE)
+        sides = [base, Side("after", name, after, AFTER)]
     return [side for side in sides if not side.losses.empty]
 
 

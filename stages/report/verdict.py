@@ -77,7 +77,8 @@ def _describe_chance(paired: Paired) -> str:
         photos += f" in both tests ({paired.unpaired:,} are in one only)"
     if paired.gained + paired.lost == 0:
         return f"{photos}, none became right or wrong."
-    moved = f"{photos}, {paired.gained:,} became right and {paired.lost:,} became wrong"
+    gained, lost = (f"{n:,}" if n else "none" for n in (paired.gained, paired.lost))
+    moved = f"{photos}, {gained} became right and {lost} became wrong"
     likely = "well be chance" if paired.p_value >= CHANCE else "hardly be chance"
     return (
         f"{moved}. That can {likely}: equally good models would part at least so far with "
