@@ -9,9 +9,10 @@ from stages.common.classifier import Classifier, ModelCard
 from stages.common.errors import UserError
 from stages.common.network import build_network
 from stages.common.store import Store
-from stages.evaluate.__main__ import check_fit, predict, tabulate
+from stages.evaluate.__main__ import tabulate
 from stages.evaluate.calibration import bin_by_confidence, calibration_error
 from stages.evaluate.metrics import accuracy_interval, brier_score, measure, measure_classes
+from stages.evaluate.predicting import check_fit, predict
 
 
 @pytest.fixture

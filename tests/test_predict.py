@@ -18,8 +18,8 @@ from stages.common.errors import UserError
 from stages.common.network import build_network
 from stages.common.params import Params
 from stages.common.store import Store, open_store
-from stages.evaluate.__main__ import predict as predict_test_split
 from stages.evaluate.__main__ import tabulate
+from stages.evaluate.predicting import predict as predict_test_split
 from stages.predict.__main__ import main
 from stages.predict.photos import MAX_BYTES, read_photo
 from stages.prepare.stage import prepare_store

@@ -91,8 +91,13 @@ class Classifier:
         filled[: len(images)] = images
         pixels = torch.from_numpy(filled).to(self.device)
         photos = normalise(pixels, self.card.mean, self.card.std)
-        logits = torch.stack([self.network(photos), self.network(photos.flip(3))])
-        return logits.cpu().double().softmax(dim=2).mean(dim=0).numpy()
+        logits = self.network(photos), self.network(photos.flip(3))
+        return average_views(*(each.cpu().double() for each in logits)).numpy()
+
+
+def average_views(logits: Tensor, mirrored: Tensor) -> Tensor:
+    """Return the mean probabilities of photos and their mirror images, all (B, classes)."""
+    return torch.stack([logits, mirrored]).softmax(dim=2).mean(dim=0)
 
 
 def normalise(images: Tensor, mean: list[float], std: list[float]) -> Tensor:

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.common.classifier import MODELS, PASS_PHOTOS, Classifier, load_classifier
+from stages.common.classifier import MODELS, load_classifier
 from stages.common.device import be_deterministic, choose_device
 from stages.common.drawing import png
-from stages.common.errors import UserError, run_stage
+from stages.common.errors import run_stage
 from stages.common.files import write_bytes, write_csv, write_json
 from stages.common.params import load_params
 from stages.common.store import Store, open_store
@@ -27,6 +27,7 @@ from stages.evaluate.augmented import draw_augmented
 from stages.evaluate.calibration import bin_by_confidence
 from stages.evaluate.metrics import DECIMALS, Probabilities, measure
 from stages.evaluate.mistakes import draw_mistakes
+from stages.evaluate.predicting import check_fit, predict
 
 METRICS = Path("metrics")
 
@@ -53,24 +54,6 @@ def main() -> None:
         f"(95 % interval {evaluation['accuracy_low']:.1%} to {evaluation['accuracy_high']:.1%}, "
         f"the commonest class alone {evaluation['majority_baseline']:.1%})"
     )
-
-
-def check_fit(store: Store, classifier: Classifier) -> None:
-    """Refuse a model that was trained on other classes or another image size than the store's."""
-    for name in ("classes", "image_size_px"):
-        ours, theirs = getattr(store.meta, name), getattr(classifier.card, name)
-        if ours != theirs:
-            raise UserError(
-                f"{MODELS}/model.json: {name} is {theirs}, but the store has {ours}; "
-                "train on this store with `dvc repro`"
-            )
-
-
-def predict(classifier: Classifier, store: Store) -> Probabilities:
-    """Return the class probabilities of the test split, float64 of shape (N, classes)."""
-    test = store.indices("test")
-    batches = np.split(test, range(PASS_PHOTOS, len(test), PASS_PHOTOS))
-    return np.concatenate([classifier.probabilities(store.images[rows]) for rows in batches])
 
 
 def tabulate(store: Store, probabilities: Probabilities) -> pd.DataFrame:

@@ -1,0 +1,84 @@
+"""A classifier as the bytes of an ONNX file."""
+
+import json
+import logging
+import warnings
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from stages.common.classifier import Classifier, average_views, normalise
+
+STEPS = (
+    "Turn the photo upright by its EXIF orientation; convert it to RGB, transparency on white; "
+    "scale its shorter side to image_size_px with a Hamming filter and cut the middle of the "
+    "longer one; give the bytes as they are. Normalisation with mean and std, and the average over "
+    "the photo and its mirror image, are in the model."
+)
+
+
+class Graph(nn.Module):
+    """What the file holds: from photos as bytes to probabilities.
+
+    The mean and standard deviation of the card are in it, and the mirror image too, so that there
+    is little for another program to get wrong.
+    """
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.network = classifier.network
+        self.card = classifier.card
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map uint8 (B, S, S, 3) to float32 (B, classes)."""
+        photos = normalise(images, self.card.mean, self.card.std)
+        return average_views(self.network(photos), self.network(photos.flip(3)))
+
+
+def convert(classifier: Classifier) -> bytes:
+    """Return the ONNX file of a classifier, for any number of photos at once."""
+    size = classifier.card.image_size_px
+    images = torch.zeros((2, size, size, 3), dtype=torch.uint8)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's, about its own insides
+        program = torch.onnx.export(
+            Graph(classifier).eval(),
+            (images,),
+            input_names=["images"],
+            output_names=["probabilities"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    forget_origin(model.graph)
+    onnx.helper.set_model_props(model, describe(classifier))
+    onnx.checker.check_model(model, full_check=True)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+def forget_origin(graph: onnx.GraphProto) -> None:
+    """Remove the exporter's notes: they hold paths of this machine, and make bytes vary."""
+    for part in (*graph.node, *graph.value_info, *graph.input, *graph.output):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+
+
+def describe(classifier: Classifier) -> dict[str, str]:
+    """Return the metadata: all that it takes to use the file, lists as JSON."""
+    card = classifier.card
+    return {
+        "architecture": f"{card.architecture}, width {card.width}",
+        "classes": json.dumps(card.classes),
+        "image_size_px": str(card.image_size_px),
+        "input": "images: uint8 (batch, image_size_px, image_size_px, 3), RGB",
+        "mean": json.dumps(card.mean),
+        "output": "probabilities: float32 (batch, classes), in the order of classes; rows sum to 1",
+        "std": json.dumps(card.std),
+        "transforms": STEPS,
+        "weights_sha256": card.weights_sha256,
+    }
