@@ -1,5 +1,6 @@
 """The report in clones of a small pipeline under real DVC, without its cache and its outputs."""
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -108,10 +109,15 @@ def test_a_clone_without_cache_and_outputs_is_up_to_date(clone: Path) -> None:
     assert check_freshness() == Freshness()
 
 
-def test_the_place_where_it_ran_is_up_to_date(
-    origin: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_place_where_it_ran_is_up_to_date_whatever_is_checked_out_from_the_cache(
+    origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(origin)
+    shutil.copytree(origin, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    assert check_freshness() == Freshness()
+    for path in ("model.txt", "data/prepared/prepare.txt"):
+        Path(path).unlink()
+        Path(path).write_text("of another branch")
     assert check_freshness() == Freshness()
 
 

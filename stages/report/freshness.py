@@ -1,7 +1,8 @@
 """Whether dvc.lock is up to date: what `dvc repro` would run.
 
-The question is asked of what is in Git alone, so the answer is the same in a clone that has neither
-DVC's cache nor the photos: an output that is not here is taken to be as dvc.lock describes it.
+The question is asked of what is in Git alone: what DVC keeps in its cache is taken to be as
+dvc.lock describes it. So the answer is the same in a clone that has neither the cache nor the
+photos, and after a `git checkout` that no `dvc checkout` followed.
 Hashes are taken and compared by DVC itself.
 """
 
@@ -115,11 +116,13 @@ def _why_dep(dep: Any, makers: dict[str, Any]) -> Iterator[str]:
         yield f"{code(dep)} is a new dependency"
     elif hasattr(dep, "params"):
         yield from _why_params(dep)
-    elif maker and dep.hash_info != maker.hash_info:
-        yield f"{code(dep)} is not the one that it ran with"
-    elif dep.exists and dep.changed_checksum():
-        yield f"{code(dep)} changed"
-    elif not dep.exists and not maker and not _is_out_of_reach(dep, makers):
+    elif maker:
+        if dep.hash_info != maker.hash_info:
+            yield f"{code(dep)} is not the one that it ran with"
+    elif dep.exists:
+        if dep.changed_checksum():
+            yield f"{code(dep)} changed"
+    elif not _is_out_of_reach(dep, makers):
         yield f"{code(dep)} is missing"
 
 
@@ -138,12 +141,13 @@ def _shown(values: dict[str, Any], name: str) -> str:
 
 
 def _why_out(out: Any) -> Iterator[str]:
+    """Give the reasons of an output; one in DVC's cache is no part of a commit."""
     if not out.hash_info:
         yield f"{code(out)} is a new output"
-    elif out.exists and out.changed_checksum():
-        yield f"{code(out)} is not what it wrote"
-    elif not out.exists and not out.use_cache:  # it is Git's to hold
+    elif not out.use_cache and not out.exists:
         yield f"{code(out)} is missing"
+    elif not out.use_cache and out.changed_checksum():
+        yield f"{code(out)} is not what it wrote"
 
 
 def _is_out_of_reach(dep: Any, makers: dict[str, Any]) -> bool:
