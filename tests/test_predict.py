@@ -289,18 +289,23 @@ def test_it_needs_nothing_but_the_model(photos: Path, model: Path, tmp_path: Pat
     # Neither git nor dvc on the path, no params.yaml, a folder of its own.
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    shutil.copy(photos / "rose/03.jpg", elsewhere / "rose.jpg")
+    shutil.copy(photos / "rose/03.jpg", elsewhere / "röse.jpg")
     ended = subprocess.run(
-        [sys.executable, "-m", "stages.predict", "rose.jpg", "gone.jpg", "--model", str(model)],
+        [sys.executable, "-m", "stages.predict", "röse.jpg", "gone.jpg", "--model", str(model)],
         cwd=elsewhere,
-        env={"PATH": "", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        env={
+            "PATH": "",
+            "PYTHONPATH": str(ROOT),
+            "PYTHONIOENCODING": "ascii",
+            "OMP_NUM_THREADS": "1",
+        },
         capture_output=True,
         text=True,
         check=False,
     )
     assert ended.returncode == 1
-    assert ended.stdout.startswith("rose.jpg ")
+    assert ended.stdout.startswith(r"r\xf6se.jpg ")
     assert ended.stderr.splitlines() == [
         "gone.jpg: not found; name photos or folders of photos that are there"
     ]
-    assert sorted(path.name for path in elsewhere.iterdir()) == ["rose.jpg"]
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["röse.jpg"]
