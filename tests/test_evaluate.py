@@ -116,7 +116,7 @@ def test_f1_of_a_published_example() -> None:
 
 
 def test_brier_score_of_a_published_example() -> None:
-    # Brier, "Verification of forecasts expressed in terms of probability" (1950), table 1
+    # Brier, "Verification of forecasts expressed in terms of probability" (1950): ten forecasts of rain
     rain = np.array([0.7, 0.9, 0.8, 0.4, 0.2, 0, 0, 0, 0, 0.1])
     rained = np.array([0, 1, 1, 1, 0, 0, 0, 0, 0, 0])
     assert brier_score(rained, np.stack([1 - rain, rain], axis=1)) == pytest.approx(0.19)
