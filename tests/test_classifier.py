@@ -14,7 +14,7 @@ from stages.common.classifier import (
     save_classifier,
 )
 from stages.common.errors import UserError
-from stages.common.network import build_network
+from stages.common.network import build_flowernet
 
 CPU = torch.device("cpu")
 Images = npt.NDArray[np.uint8]
@@ -31,7 +31,7 @@ CARD = ModelCard(
 @pytest.fixture
 def classifier() -> Classifier:
     torch.manual_seed(0)
-    return Classifier(build_network(8, 3).eval(), CARD)
+    return Classifier(build_flowernet(8, 3).eval(), CARD)
 
 
 @pytest.fixture

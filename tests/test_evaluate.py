@@ -7,7 +7,7 @@ import torch
 
 from stages.common.classifier import Classifier, ModelCard
 from stages.common.errors import UserError
-from stages.common.network import build_network
+from stages.common.network import build_flowernet
 from stages.common.store import Store
 from stages.evaluate.__main__ import tabulate
 from stages.evaluate.calibration import bin_by_confidence, calibration_error
@@ -27,7 +27,7 @@ def classifier(store: Store) -> Classifier:
         mean=meta.mean,
         std=meta.std,
     )
-    return Classifier(build_network(8, 2).eval(), card)
+    return Classifier(build_flowernet(8, 2).eval(), card)
 
 
 LABELS = np.array([0, 0, 0, 1, 1, 2])

@@ -11,7 +11,7 @@ import torch
 
 from stages.common.classifier import Classifier, ModelCard, load_classifier, save_classifier
 from stages.common.errors import UserError
-from stages.common.network import build_network
+from stages.common.network import build_flowernet
 from stages.common.store import Store
 from stages.export import __main__ as command
 from stages.export import convert as converting
@@ -32,7 +32,7 @@ def make_classifier(seed: int = 0) -> Classifier:
         mean=[0.5, 0.4, 0.3],
         std=[0.2, 0.25, 0.3],
     )
-    return Classifier(build_network(8, 2).eval(), card)
+    return Classifier(build_flowernet(8, 2).eval(), card)
 
 
 @pytest.fixture(scope="module")

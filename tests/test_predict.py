@@ -15,7 +15,7 @@ from PIL import Image, ImageFilter
 
 from stages.common.classifier import Classifier, ModelCard, normalise, save_classifier
 from stages.common.errors import UserError
-from stages.common.network import build_network
+from stages.common.network import build_flowernet
 from stages.common.params import Params
 from stages.common.store import Store, open_store
 from stages.evaluate.__main__ import tabulate
@@ -72,7 +72,7 @@ def classifier(photos: Path) -> Classifier:
         mean=[0.5, 0.4, 0.3],
         std=[0.2, 0.25, 0.3],
     )
-    network = build_network(8, 3).eval()
+    network = build_flowernet(8, 3).eval()
     pixels = np.stack([read_photo(path, 32) for path in sorted(photos.glob("*/*"))])
     with torch.no_grad():
         network.get_parameter("head.weight").mul_(100)

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from stages.common.classifier import ModelCard
 from stages.common.errors import UserError
-from stages.common.network import build_network
+from stages.common.network import build_flowernet
 from stages.common.params import Params, Train
 from stages.common.store import Store
 from stages.train.augment import Augmentation
@@ -31,7 +32,20 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def network() -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return build_network(8, 2)
+        return build_flowernet(8, 2)
+
+
+def new_run(store: Store, params: Train, known: frozenset[str] = frozenset()) -> Run:
+    meta = store.meta
+    card = ModelCard(
+        architecture="flowernet",
+        width=8,
+        classes=meta.classes,
+        image_size_px=meta.image_size_px,
+        mean=meta.mean,
+        std=meta.std,
+    )
+    return Run(network(), card, store, params, CPU, known)
 
 
 def saver(stop: StopRequest | None = None, every_seconds: float = 1e9) -> Saver:
@@ -39,7 +53,7 @@ def saver(stop: StopRequest | None = None, every_seconds: float = 1e9) -> Saver:
 
 
 def train(store: Store, params: Train) -> tuple[str, dict[str, torch.Tensor]]:
-    weights = Run(network(), store, params, CPU).train(saver()).state_dict()
+    weights = new_run(store, params).train(saver()).state_dict()
     return Path("metrics/loss.csv").read_text(), weights
 
 
@@ -66,11 +80,11 @@ def stop_after(run: Run, stop: StopRequest, batch: int) -> None:
 def test_a_stopped_run_goes_on_to_the_same_bytes(store: Store, params: Params, batch: int) -> None:
     expected, weights = train(store, params.train)
     stop = StopRequest()
-    stopped = Run(network(), store, params.train, CPU)
+    stopped = new_run(store, params.train)
     stop_after(stopped, stop, batch)
     with pytest.raises(Stopped):
         stopped.train(saver(stop))
-    resumed = Run(network(), store, params.train, CPU)
+    resumed = new_run(store, params.train)
     state = Vault(Path("states"), {"a": "key"}).load()
     assert state is not None
     resumed.restore(state)
@@ -103,14 +117,14 @@ def test_the_network_learns_to_tell_dark_from_light(store: Store, params: Params
 
 
 def test_the_kept_weights_are_those_of_the_best_epoch(store: Store, params: Params) -> None:
-    run = Run(network(), store, params.train, CPU)
+    run = new_run(store, params.train)
     run.train(saver())
     assert run._validate() == (run.best.val_loss, run.best.val_accuracy)
     assert run.best == max(run.history, key=lambda epoch: (epoch.val_accuracy, -epoch.val_loss))
 
 
 def test_a_diverging_run_stops_with_epoch_batch_and_advice(store: Store, params: Params) -> None:
-    run = Run(network(), store, params.train, CPU)
+    run = new_run(store, params.train)
     with torch.no_grad():
         next(run.learner.network.parameters()).fill_(float("nan"))
     with pytest.raises(UserError, match=r"loss became nan at epoch 1, batch 1; lower train\.lr"):
@@ -135,7 +149,7 @@ def test_one_batch_can_be_overfitted(store: Store, params: Params) -> None:
 
 def test_validation_weights_a_short_last_batch_by_size(store: Store, params: Params) -> None:
     learner = Learner(network(), params.train, 3, CPU)
-    run = Run(network(), store, params.train, CPU)
+    run = new_run(store, params.train)
     photos = SplitPhotos.of(store, "train")
     order = draw_order(0, 1, 40)
     by_16, by_40 = (
@@ -152,3 +166,69 @@ def test_every_epoch_prints_a_line_of_80_columns(
     assert [line.split("  ")[0] for line in lines[:3]] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
     assert lines[3].startswith("kept epoch ")
     assert max(map(len, lines)) <= 80
+
+
+def test_frozen_weights_and_their_batch_norms_keep_still_and_then_learn(
+    store: Store, params: Params
+) -> None:
+    head = {"head.weight", "head.bias"}
+    known = frozenset(network().state_dict()) - head
+    before = network().state_dict()
+    frozen = params.train.model_copy(update={"freeze_epochs": 1, "epochs": 2})
+    run = new_run(store, frozen, known)
+    run._train_epoch(1, saver())
+    after = {name: value.clone() for name, value in run.learner.network.state_dict().items()}
+    assert {name for name in after if not torch.equal(after[name], before[name])} == head
+    run.losses = RunningLoss(epoch=2)
+    run._train_epoch(2, saver())
+    later = run.learner.network.state_dict()
+    assert all(not torch.equal(later[name], after[name]) for name in known if "weight" in name)
+
+
+def test_pretrained_weights_learn_at_a_lower_rate(store: Store, params: Params) -> None:
+    known = frozenset(network().state_dict()) - {"head.weight", "head.bias"}
+    slow = params.train.model_copy(update={"pretrained_lr_factor": 0.0})
+    run = new_run(store, slow, known)
+    run._train_epoch(1, saver())
+    weights, first = (
+        dict(run.learner.network.named_parameters()),
+        dict(network().named_parameters()),
+    )
+    moved = {name for name in weights if not torch.equal(weights[name], first[name])}
+    assert moved == {"head.weight", "head.bias"}
+
+
+def test_a_training_without_a_better_epoch_ends_early(
+    store: Store, params: Params, capsys: pytest.CaptureFixture[str]
+) -> None:
+    still = params.train.model_copy(update={"lr": 1e-9, "epochs": 30, "patience": 2})
+    run = new_run(store, still.model_copy(update={"averaging_decay": 0.0}))
+    run.train(saver())
+    assert len(run.history) == run.best.epoch + 2 < 30
+    assert "no better epoch for 2 epochs: ended early" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("batch_size", [41, 39, 13])
+def test_a_batch_size_that_does_not_fit_is_refused(
+    store: Store, params: Params, batch_size: int
+) -> None:
+    with pytest.raises(UserError, match=r"params\.yaml: train\.batch_size"):
+        new_run(store, params.train.model_copy(update={"batch_size": batch_size}))
+
+
+def test_a_full_memory_says_what_to_lower(store: Store, params: Params) -> None:
+    run = new_run(store, params.train)
+
+    def fill(images: torch.Tensor) -> torch.Tensor:
+        return images.new_empty(1 << 60)
+
+    run.learner.forward = fill
+    with pytest.raises(UserError, match=r"out of memory with batches of 16 photos of 16 x 16 px"):
+        run.train(saver())
+
+
+def test_bfloat16_trains_and_differs(store: Store, params: Params) -> None:
+    exact, _ = train(store, params.train)
+    rough, weights = train(store, params.train.model_copy(update={"precision": "bf16"}))
+    assert rough != exact
+    assert all(weight.dtype != torch.bfloat16 for weight in weights.values())

@@ -42,8 +42,10 @@ class ModelCard(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     schema_version: Literal[1] = 1
-    architecture: Literal["flowernet"]
+    architecture: str
+    """flowernet, or the name of a network of torchvision."""
     width: Annotated[int, Field(ge=1)]
+    """Of flowernet; it means nothing to others."""
     classes: Annotated[list[str], Field(min_length=2)]
     """In the order of the logits."""
     image_size_px: Annotated[int, Field(ge=1)]
@@ -143,7 +145,10 @@ def load_classifier(folder: Path, device: torch.device) -> Classifier:
     """
     card = _read_card(folder / "model.json")
     weights = _read_weights(folder / "model.safetensors", card.weights_sha256)
-    network = build_network(card.width, len(card.classes))
+    try:
+        network = build_network(card.architecture, card.width, len(card.classes))
+    except UserError as error:
+        raise UserError(f"{folder}/model.json: architecture: {error}; {_REMEDY}") from error
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:

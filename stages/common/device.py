@@ -33,6 +33,16 @@ def choose_device(name: str, parameter: str) -> torch.device:
     return torch.device(name)
 
 
+def is_bf16(precision: str, device: torch.device) -> bool:
+    """Tell whether ``train.precision`` means bfloat16 on a device.
+
+    ``auto`` takes it where it is fast: on NVIDIA's GPUs from Ampere on.
+    """
+    if precision == "auto":
+        return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    return precision == "bf16"
+
+
 def be_deterministic(threads: int) -> None:
     """Make equal inputs give equal bytes: on one device type, thread count and version of PyTorch.
 

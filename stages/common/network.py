@@ -1,8 +1,8 @@
-"""flowernet: a small residual network for small photos.
+"""The networks: flowernet, a small residual network for small photos, and torchvision's by name.
 
-In the manner of He et al., "Deep residual learning for image recognition" (2016), with the average
-pooling before a shortcut's projection of He et al., "Bag of tricks for image classification with
-convolutional neural networks" (2019).
+flowernet is in the manner of He et al., "Deep residual learning for image recognition" (2016), with
+the average pooling before a shortcut's projection of He et al., "Bag of tricks for image
+classification with convolutional neural networks" (2019).
 """
 
 from collections import OrderedDict
@@ -10,8 +10,34 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
+FLOWERNET = "flowernet"
 
-def build_network(width: int, classes: int) -> nn.Module:
+
+def build_network(name: str, width: int, classes: int) -> nn.Module:
+    """Build a network with random weights.
+
+    Parameters
+    ----------
+    name : str
+        ``flowernet``, or a classification network of torchvision.
+    width : int
+        Channels after flowernet's stem; others have widths of their own.
+    classes : int
+
+    Raises
+    ------
+    UserError
+        If there is no network of this name.
+    """
+    if name == FLOWERNET:
+        return build_flowernet(width, classes)
+    # Imported here, because it takes two seconds that flowernet need not wait.
+    from stages.common.torchvision_network import build_torchvision_network
+
+    return build_torchvision_network(name, classes)
+
+
+def build_flowernet(width: int, classes: int) -> nn.Module:
     """Build a flowernet with PyTorch's usual random weights.
 
     It maps normalised photos, float (B, 3, H, W), to logits, float (B, classes). H and W may be any

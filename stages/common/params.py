@@ -82,9 +82,19 @@ class Prepare(Section):
 class Model(Section):
     """The network."""
 
-    name: Literal["flowernet"]
+    name: Annotated[str, Field(min_length=1)]
+    """flowernet, or a classification network of torchvision by its name there."""
     width: Annotated[int, Field(ge=8, le=512, multiple_of=8)]
-    """Channels after the stem; each later stage has more."""
+    """Channels after flowernet's stem; each later stage has more."""
+    weights: Annotated[str, Field(min_length=1)]
+    """none for random ones, DEFAULT for torchvision's own, or a file of weights."""
+
+    @field_validator("weights")
+    @classmethod
+    def _have_default_weights(cls, weights: str, info: ValidationInfo) -> str:
+        if weights == "DEFAULT" and info.data.get("name") == "flowernet":
+            raise ValueError("none or a file, since torchvision has no weights for flowernet")
+        return weights
 
 
 class Train(Section):
@@ -115,6 +125,16 @@ class Train(Section):
     """Smallest share of a photo that a training crop shows; 1 crops nothing."""
     color_jitter: Fraction
     """Largest relative change of brightness, contrast and saturation; 0 changes nothing."""
+    freeze_epochs: Annotated[int, Field(ge=0)]
+    """First epochs in which pretrained weights keep still and only the new head learns."""
+    pretrained_lr_factor: Annotated[float, Field(ge=0, le=1)]
+    """What the learning rate of pretrained weights is multiplied by; the head has the full one."""
+    patience: Annotated[int, Field(ge=0)]
+    """Epochs without a new best one after which the training ends; 0 never ends it early."""
+    precision: Literal["auto", "fp32", "bf16"]
+    """Of the convolutions; auto is bf16 on a GPU that is fast at it, fp32 elsewhere."""
+    compile: bool
+    """Compile the network's passes: slow to start, and on a GPU faster to run."""
 
     @field_validator("warmup_epochs")
     @classmethod

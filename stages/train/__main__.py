@@ -13,11 +13,12 @@ import torch
 
 from stages.common.classifier import Classifier, ModelCard, save_classifier
 from stages.common.device import be_deterministic, choose_device
-from stages.common.errors import run_stage
+from stages.common.errors import UserError, run_stage
 from stages.common.network import build_network
 from stages.common.params import Params, load_params
 from stages.common.store import Store, open_store
 from stages.train.key import describe_training
+from stages.train.pretrained import Pretrained, load_pretrained, put_into
 from stages.train.run import Run
 from stages.train.saving import Saver
 from stages.train.stopping import Stopped, StopRequest
@@ -30,16 +31,16 @@ def main() -> None:
     device = choose_device(params.train.device, "train.device")
     be_deterministic(params.train.threads)
     store = open_store()
-    card = describe_model(params, store)
-    with torch.random.fork_rng(devices=[]):  # PyTorch draws first weights from its global state
-        torch.manual_seed(params.train.seed)
-        network = build_network(card.width, len(card.classes))
-    run = Run(network, store, params.train, device)
+    network = first_network(params, len(store.meta.classes))
+    pretrained = load_pretrained(params.model)
+    card = describe_model(params, store, pretrained)
+    known = put_into(network, pretrained) if pretrained else frozenset()
+    run = Run(network, card, store, params.train, device, known)
     print(f"training {card.architecture} on {len(run.photos)} photos, on {device}", flush=True)
 
     stop = StopRequest()
     root = Path(os.environ.get("DVC_ROOT", "."), ".train_state")  # also under `dvc exp run --temp`
-    vault = Vault(root, describe_training(params, store, device))
+    vault = Vault(root, describe_training(params, store, pretrained, device))
     with vault.taken():
         stop.listen()
         if not os.environ.get("FLOWERBED_FRESH") and (state := vault.load()):
@@ -49,15 +50,26 @@ def main() -> None:
         vault.clear()
 
 
-def describe_model(params: Params, store: Store) -> ModelCard:
-    """Return what model.json will say of the model."""
+def first_network(params: Params, classes: int) -> torch.nn.Module:
+    """Build the network with its first weights, which the seed decides."""
+    with torch.random.fork_rng(devices=[]):  # PyTorch draws them from its global state
+        torch.manual_seed(params.train.seed)
+        try:
+            return build_network(params.model.name, params.model.width, classes)
+        except UserError as error:
+            raise UserError(f"params.yaml: model.name: {error}") from error
+
+
+def describe_model(params: Params, store: Store, pretrained: Pretrained | None) -> ModelCard:
+    """Return what model.json will say of the model; mean and deviation follow given weights."""
+    colors = pretrained or store.meta
     return ModelCard(
         architecture=params.model.name,
         width=params.model.width,
         classes=store.meta.classes,
         image_size_px=store.meta.image_size_px,
-        mean=store.meta.mean,
-        std=store.meta.std,
+        mean=colors.mean,
+        std=colors.std,
     )
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.common.classifier import normalise
+from stages.common.classifier import ModelCard, normalise
 from stages.common.params import Train
 from stages.common.store import StoreMeta
 
@@ -26,7 +26,8 @@ class Augmentation:
     Parameters
     ----------
     params : Train
-    meta : StoreMeta
+    colors : StoreMeta or ModelCard
+        For mean and standard deviation per channel.
     photos : int
         Photos in the train split.
     epoch : int
@@ -36,9 +37,9 @@ class Augmentation:
     """
 
     def __init__(
-        self, params: Train, meta: StoreMeta, photos: int, epoch: int, size_px: int
+        self, params: Train, colors: StoreMeta | ModelCard, photos: int, epoch: int, size_px: int
     ) -> None:
-        self._meta = meta
+        self._colors = colors
         self._size_px = size_px
         self._draws = draw_augmentation(params, epoch, photos)
 
@@ -56,7 +57,7 @@ class Augmentation:
         float32 tensor of shape (B, 3, size_px, size_px)
             In channels-last memory format.
         """
-        photos = normalise(images, self._meta.mean, self._meta.std)
+        photos = normalise(images, self._colors.mean, self._colors.std)
         draws = self._draws[positions].to(images.device)
         return recolor(crop(photos, draws[:, :4], self._size_px), draws[:, 4:])
 

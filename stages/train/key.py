@@ -10,11 +10,14 @@ import torch
 
 from stages.common.params import Params
 from stages.common.store import Store
+from stages.train.pretrained import Pretrained
 
-STATE_SCHEMA = 1
+STATE_SCHEMA = 2
 
 
-def describe_training(params: Params, store: Store, device: torch.device) -> dict[str, Any]:
+def describe_training(
+    params: Params, store: Store, pretrained: Pretrained | None, device: torch.device
+) -> dict[str, Any]:
     """Return all that the training depends on, as JSON values.
 
     The number of loader workers and the interval of the saves are not in it: they change no result.
@@ -28,6 +31,7 @@ def describe_training(params: Params, store: Store, device: torch.device) -> dic
             "images": store.meta.images_sha256,
             "manifest": store.meta.manifest_sha256,
         },
+        "weights": pretrained.sha256 if pretrained else "none",
         "code": _hash_code(),
         "torch": torch.__version__,
         "torchvision": version("torchvision"),  # importing it would take a second

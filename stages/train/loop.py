@@ -1,11 +1,13 @@
 """The training loop: for each epoch, for each batch: forward, loss, backward, step."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from stages.common.device import is_bf16
 from stages.common.params import Train
 from stages.train.augment import Augmentation
 from stages.train.averaging import AveragedWeights
@@ -18,15 +20,36 @@ class Learner:
     """A network and what teaches it."""
 
     def __init__(
-        self, network: nn.Module, params: Train, steps_per_epoch: int, device: torch.device
+        self,
+        network: nn.Module,
+        params: Train,
+        steps_per_epoch: int,
+        device: torch.device,
+        pretrained: frozenset[str] = frozenset(),
     ) -> None:
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = network
+        self.forward = torch.compile(network) if params.compile else network
         self.device = device
+        self.pretrained = pretrained
+        self.frozen = False
+        """Whether the pretrained weights keep still."""
+        self.autocast = partial(
+            torch.autocast, device.type, torch.bfloat16, is_bf16(params.precision, device)
+        )
         self.averaged = AveragedWeights(network, params.averaging_decay)
         self.loss_fn = nn.CrossEntropyLoss(label_smoothing=params.label_smoothing)
-        self.optimizer = MuonWithAdamW(network, params)
+        self.optimizer = MuonWithAdamW(network, params, pretrained)
         self.schedule = WarmupCosine(self.optimizer, params, steps_per_epoch)
+
+    def train(self) -> None:
+        """Set the network to training; frozen weights keep still, and so do their batch norms."""
+        self.network.train()
+        for name, weight in self.network.named_parameters():
+            weight.requires_grad_(not (self.frozen and name in self.pretrained))
+        for name, module in self.network.named_modules():
+            if self.frozen and f"{name}.weight" in self.pretrained:
+                module.eval()
 
     def state(self) -> dict[str, Any]:
         """Return all that the learning has changed."""
@@ -50,14 +73,15 @@ def train_one_epoch(
     learner: Learner, batches: Iterable[Batch], augment: Augmentation, losses: RunningLoss
 ) -> None:
     """Take one optimizer step per batch."""
-    learner.network.train()
+    learner.train()
     for images, labels, positions in batches:
         images, labels = images.to(learner.device), labels.to(learner.device)
         photos = augment(images, positions)
 
         learner.optimizer.zero_grad()
-        logits = learner.network(photos)
-        loss = learner.loss_fn(logits, labels)
+        with learner.autocast():
+            logits = learner.forward(photos)
+            loss = learner.loss_fn(logits, labels)
         loss.backward()
         learner.optimizer.step()
         learner.schedule.step()

@@ -26,8 +26,8 @@ MOMENTUM = 0.95
 class Muon(Optimizer):
     """Momentum, made orthogonal, for kernels of shape (out, in, height, width)."""
 
-    def __init__(self, kernels: Iterable[Tensor], lr: float, weight_decay: float) -> None:
-        super().__init__(kernels, {"lr": lr, "weight_decay": weight_decay})
+    def __init__(self, groups: Iterable[dict[str, Any]], lr: float) -> None:
+        super().__init__(groups, {"lr": lr})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -35,6 +35,8 @@ class Muon(Optimizer):
         assert closure is None
         for group in self.param_groups:
             for kernel in group["params"]:
+                if kernel.grad is None:  # it is frozen
+                    continue
                 direction = orthogonalise(self._momentum(kernel).flatten(1)).view(kernel.shape)
                 size = 0.2 * math.sqrt(max(kernel.shape[0], kernel[0].numel()))
                 kernel.mul_(1 - group["lr"] * group["weight_decay"])
@@ -79,24 +81,55 @@ def polynomial(gram: Tensor, unit: Tensor) -> Tensor:
     return torch.addmm(3.4445 * unit - 4.7750 * gram, gram, gram, alpha=2.0315)
 
 
+def is_kernel(weight: Tensor) -> bool:
+    """Tell Muon's weights: those of convolutions that see features, several in each group."""
+    return weight.ndim == 4 and weight.shape[1] > 3
+
+
+def is_vector(weight: Tensor) -> bool:
+    """Tell norms and biases."""
+    return weight.ndim == 1
+
+
+def is_other_matrix(weight: Tensor) -> bool:
+    """Tell what is left: the first convolution, linear layers."""
+    return not is_kernel(weight) and not is_vector(weight)
+
+
 class MuonWithAdamW:
     """Both optimizers, used as one.
 
     The first convolution sees colours, not features, and stays with AdamW, as do the norms, the
     biases and the classifier's head. Norms and biases do not decay: they have no need to be small.
+
+    Parameters
+    ----------
+    network : Module
+    params : Train
+    pretrained : set of str
+        Names of the weights that were trained before: they learn at a lower rate.
     """
 
-    def __init__(self, network: nn.Module, params: Train) -> None:
-        weights = [p for p in network.parameters() if p.requires_grad]
-        kernels = [p for p in weights if p.ndim == 4 and p.shape[1] > 3]
-        rest = [p for p in weights if p.ndim < 4 or p.shape[1] <= 3]
-        groups = [
-            {"params": [p for p in rest if p.ndim > 1], "weight_decay": params.weight_decay},
-            {"params": [p for p in rest if p.ndim == 1], "weight_decay": 0.0},
-        ]
+    def __init__(
+        self, network: nn.Module, params: Train, pretrained: frozenset[str] = frozenset()
+    ) -> None:
+        def groups(wanted: Callable[[Tensor], bool], weight_decay: float) -> list[dict[str, Any]]:
+            """Return the wanted weights in two groups, the new ones and the pretrained."""
+            found = [(name in pretrained, p) for name, p in network.named_parameters() if wanted(p)]
+            return [
+                {
+                    "params": [p for is_old, p in found if is_old == old],
+                    "weight_decay": weight_decay,
+                    "factor": factor,
+                }
+                for old, factor in ((False, 1.0), (True, params.pretrained_lr_factor))
+            ]
+
+        decay = params.weight_decay
+        others = groups(is_other_matrix, decay) + groups(is_vector, 0.0)
         self.parts: list[Optimizer] = [
-            Muon(kernels, params.lr, params.weight_decay),
-            AdamW(groups, params.lr, fused=True),
+            Muon(groups(is_kernel, decay), params.lr),
+            AdamW(others, params.lr, fused=True),
         ]
 
     def zero_grad(self) -> None:
@@ -122,7 +155,7 @@ class MuonWithAdamW:
         """Set the learning rate of the next step."""
         for part in self.parts:
             for group in part.param_groups:
-                group["lr"] = lr
+                group["lr"] = lr * group["factor"]
 
 
 class WarmupCosine:

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stages.common.classifier import normalise
+from stages.common.classifier import ModelCard, normalise
 from stages.common.params import Train
 from stages.common.store import Store
 from stages.train.augment import Augmentation
 from stages.train.batches import Batch, SplitPhotos, load_batches
+from stages.train.checks import check_batches, clear_memory_errors
 from stages.train.history import Epoch, write_history
 from stages.train.loop import Learner, train_one_epoch, validate
 from stages.train.progress import show_duration, show_progress
@@ -32,6 +33,8 @@ class Run:
     ----------
     network : Module
         With its first weights.
+    card : ModelCard
+        Classes, mean and standard deviation, as the model will be used.
     store : Store
         Its train split teaches, its validation split chooses.
     params : Train
@@ -39,15 +42,22 @@ class Run:
     """
 
     def __init__(
-        self, network: nn.Module, store: Store, params: Train, device: torch.device
+        self,
+        network: nn.Module,
+        card: ModelCard,
+        store: Store,
+        params: Train,
+        device: torch.device,
+        pretrained: frozenset[str] = frozenset(),
     ) -> None:
         self.params = params
-        self.meta = store.meta
+        self.card = card
         self.photos = SplitPhotos.of(store, "train")
         self.held_out = SplitPhotos.of(store, "validation")
+        check_batches(len(self.photos), params.batch_size, network)
         steps_per_epoch = math.ceil(len(self.photos) / params.batch_size)
-        self.learner = Learner(network, params, steps_per_epoch, device)
-        self.sizes = image_sizes(params.first_image_size_px, self.meta.image_size_px, params.epochs)
+        self.learner = Learner(network, params, steps_per_epoch, device, pretrained)
+        self.sizes = image_sizes(params.first_image_size_px, card.image_size_px, params.epochs)
         self.history: list[Epoch] = []
         self.losses = RunningLoss(epoch=1)
         self.best_weights: dict[str, Tensor] = {}
@@ -73,6 +83,9 @@ class Run:
         if self.history:
             write_history(self.history)  # DVC removed what the interrupted run wrote
         for epoch in range(len(self.history) + 1, self.params.epochs + 1):
+            if self._is_out_of_patience():
+                print(f"no better epoch for {self.params.patience} epochs: ended early")
+                break
             train_loss = self._train_epoch(epoch, saver)
             val_loss, val_accuracy = self._validate()
             self._keep(Epoch(epoch, train_loss, val_loss, val_accuracy, self.learner.schedule.lr))
@@ -114,15 +127,24 @@ class Run:
         done = len(self.losses) * params.batch_size  # more than 0 after a resume
         order = draw_order(params.seed, epoch, len(photos))[done:]
         batches = load_batches(photos, order, params.batch_size, params.loader_workers)
-        augment = Augmentation(params, self.meta, len(photos), epoch, self.sizes[epoch - 1])
+        size_px = self.sizes[epoch - 1]
+        augment = Augmentation(params, self.card, len(photos), epoch, size_px)
+        self.learner.frozen = epoch <= params.freeze_epochs
         fed = self.spent.feeding(batches)
         shown = show_progress(fed, self.losses, self._title(epoch), len(photos))
-        train_one_epoch(self.learner, self._saved(shown, saver), augment, self.losses)
+        with clear_memory_errors(params.batch_size, size_px):
+            train_one_epoch(self.learner, self._saved(shown, epoch, saver), augment, self.losses)
         return self.losses.mean()
 
-    def _saved(self, batches: Iterable[Batch], saver: Saver) -> Iterator[Batch]:
-        """Yield the batches; between two of them save the state, when it is time."""
+    def _saved(self, batches: Iterable[Batch], epoch: int, saver: Saver) -> Iterator[Batch]:
+        """Yield the batches; between two of them save the state, when it is time.
+
+        Some networks drop units by chance, from PyTorch's global random state: every batch has its
+        own seed, so that a resume changes nothing.
+        """
         for batch in batches:
+            seeds = np.random.SeedSequence([self.params.seed, epoch, 2, len(self.losses)])
+            torch.manual_seed(int(seeds.generate_state(1)[0]))
             yield batch
             if saver.is_due():
                 self._save(saver)
@@ -138,7 +160,11 @@ class Run:
             return validate(self.learner, batches, self._normalise)
 
     def _normalise(self, images: Tensor) -> Tensor:
-        return normalise(images, self.meta.mean, self.meta.std)
+        return normalise(images, self.card.mean, self.card.std)
+
+    def _is_out_of_patience(self) -> bool:
+        waited = len(self.history) - self.best.epoch if self.history else 0
+        return 0 < self.params.patience <= waited
 
     def _keep(self, epoch: Epoch) -> None:
         if not self.history or epoch.rank() > self.best.rank():

@@ -1,0 +1,76 @@
+"""torchvision's classification networks by name, with a head for our classes."""
+
+import difflib
+from dataclasses import dataclass
+
+import torchvision.models as zoo
+from torch import nn
+
+from stages.common.errors import UserError
+
+HEAD_CLASSES = 1000
+"""What torchvision's own heads tell apart, the classes of ImageNet."""
+
+
+def build_torchvision_network(name: str, classes: int) -> nn.Module:
+    """Build a network with random weights, without the auxiliary heads that two of them have.
+
+    Raises
+    ------
+    UserError
+        If torchvision has no classification network of this name.
+    """
+    check_name(name)
+    plain = {"init_weights": True, "aux_logits": False}
+    options = plain if name in ("googlenet", "inception_v3") else {}
+    network: nn.Module = zoo.get_model(name, weights=None, **options)
+    replace_head(network, classes)
+    return network
+
+
+def check_name(name: str) -> None:
+    """Raise a UserError that names the nearest networks, if there is none of this name."""
+    known = zoo.list_models(module=zoo)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
+        raise UserError(
+            f"there is no network {name!r}; allowed are flowernet and torchvision's classification "
+            f"networks; {hint}"
+        )
+
+
+@dataclass(frozen=True)
+class DefaultWeights:
+    """Where torchvision has a network's weights, and how photos must be normalised for them."""
+
+    url: str
+    mean: list[float]
+    std: list[float]
+
+
+def default_weights(name: str) -> DefaultWeights:
+    """Return what torchvision says of a network's weights."""
+    entry = zoo.get_model_weights(name).DEFAULT
+    transforms = entry.transforms()
+    return DefaultWeights(entry.url, list(transforms.mean), list(transforms.std))
+
+
+def head_name(network: nn.Module) -> str:
+    """Return the dotted name of the layer that gives the logits: the last linear or convolution."""
+    kinds = nn.Linear | nn.Conv2d
+    layers = [name for name, module in network.named_modules() if isinstance(module, kinds)]
+    return str(layers[-1])
+
+
+def replace_head(network: nn.Module, classes: int) -> None:
+    """Put a new layer of the same kind in the head's place, with one output per class."""
+    parent_name, _, attribute = head_name(network).rpartition(".")
+    parent = network.get_submodule(parent_name)
+    head = getattr(parent, attribute)
+    if isinstance(head, nn.Linear):
+        assert head.out_features == HEAD_CLASSES
+        setattr(parent, attribute, nn.Linear(head.in_features, classes))
+    else:
+        assert head.out_channels == HEAD_CLASSES
+        setattr(parent, attribute, nn.Conv2d(head.in_channels, classes, head.kernel_size))

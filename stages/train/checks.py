@@ -1,0 +1,48 @@
+"""What cannot be trained is said before the first step, and a full memory in words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from stages.common.errors import UserError
+
+
+def check_batches(photos: int, batch_size: int, network: nn.Module) -> None:
+    """Refuse a batch size that does not suit the train split.
+
+    Raises
+    ------
+    UserError
+        If the split does not fill one batch, or leaves a last batch of one photo to batch norms,
+        which have no variance to divide by then.
+    """
+    if batch_size > photos:
+        raise UserError(
+            f"params.yaml: train.batch_size must be at most {photos}, the number of train photos, "
+            f"got {batch_size}"
+        )
+    has_batch_norm = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+    if photos % batch_size == 1 and has_batch_norm:
+        raise UserError(
+            f"params.yaml: train.batch_size is {batch_size}, which leaves a last batch of one of "
+            f"{photos} photos, too few for batch norm; choose {batch_size + 1}, for example"
+        )
+
+
+@contextmanager
+def clear_memory_errors(batch_size: int, size_px: int) -> Iterator[None]:
+    """Turn a full memory, the device's or the machine's, into a line that says what to lower."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        text = str(error)
+        if isinstance(error, RuntimeError) and not any(
+            sign in text for sign in ("out of memory", "can't allocate memory", "not enough memory")
+        ):
+            raise
+        raise UserError(
+            f"out of memory with batches of {batch_size} photos of {size_px} x {size_px} px; lower "
+            "train.batch_size, prepare.image_size_px or model.width in params.yaml"
+        ) from error

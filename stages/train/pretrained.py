@@ -1,0 +1,150 @@
+"""Weights to start from: a file of the user's, or torchvision's own; never a pickle that runs."""
+
+import hashlib
+import io
+import json
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor, nn
+
+from stages.common.errors import UserError
+from stages.common.network import FLOWERNET
+from stages.common.params import Model
+
+HERE = "params.yaml: model.weights"
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Weights, and how photos must be normalised for them."""
+
+    weights: dict[str, Tensor]
+    mean: list[float]
+    std: list[float]
+    """Per channel, of values in [0, 1]."""
+    sha256: str
+    path: Path
+
+
+def load_pretrained(model: Model) -> Pretrained | None:
+    """Return the weights that ``model.weights`` asks for; None for random ones.
+
+    Raises
+    ------
+    UserError
+        If they cannot be had; the message says which file to put where.
+    """
+    if model.weights == "none":
+        return None
+    if model.name == FLOWERNET:
+        path = Path(model.weights)
+        content = _read(path)
+        weights = _parse(path, content)
+        mean, std = _our_colors(path.with_name("model.json"))
+    else:
+        # Imported here, because it takes two seconds that flowernet need not wait.
+        from stages.common.torchvision_network import default_weights
+
+        theirs = default_weights(model.name)
+        path = Path(model.weights)
+        if model.weights == "DEFAULT":
+            path = Path(torch.hub.get_dir(), "checkpoints", Path(theirs.url).name)
+            _download_once(theirs.url, path)
+        content = _read(path)
+        weights = _parse(path, content)
+        mean, std = theirs.mean, theirs.std
+    return Pretrained(weights, mean, std, hashlib.sha256(content).hexdigest(), path)
+
+
+def put_into(network: nn.Module, pretrained: Pretrained) -> frozenset[str]:
+    """Give a network the weights, but not those of a head for another number of classes.
+
+    Returns
+    -------
+    set of str
+        The names of the network's weights that are pretrained now.
+
+    Raises
+    ------
+    UserError
+        If they are another network's.
+    """
+    ours = network.state_dict()
+    head = {name for name, _ in list(network.named_parameters())[-2:]}  # its weight and its bias
+    counters = {name for name in ours if name.endswith("num_batches_tracked")}  # not in old files
+    missing = set(ours) - set(pretrained.weights) - counters
+    problems = [f"{name} is missing" for name in ours if name in missing]
+    auxiliary = ("AuxLogits.", "aux1.", "aux2.")  # heads that only their training used
+    theirs = {n: value for n, value in pretrained.weights.items() if not n.startswith(auxiliary)}
+    problems += [f"{name} is not in the network" for name in theirs if name not in ours]
+    fitting = {}
+    for name in (name for name in ours if name in theirs):
+        if theirs[name].shape == ours[name].shape:
+            fitting[name] = theirs[name]
+        elif name not in head:
+            shapes = f"{list(theirs[name].shape)}, in the network {list(ours[name].shape)}"
+            problems.append(f"{name} has shape {shapes}")
+    if problems:
+        raise UserError(
+            f"{HERE}: {pretrained.path} holds another network than model.name: {problems[0]} "
+            f"({len(problems)} differences); set model.name to the network of these weights"
+        )
+    network.load_state_dict(fitting, strict=False)
+    return frozenset(fitting)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{HERE} must be none, DEFAULT or a file of weights, got {path}: {error.strerror}"
+        ) from error
+
+
+def _parse(path: Path, content: bytes) -> dict[str, Tensor]:
+    """Read a state file, .safetensors or PyTorch's, without running anything in it."""
+    try:
+        if path.suffix == ".safetensors":
+            return load(content)
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"{HERE}: {path} holds no plain weights: {reason:.80}; {_SAVE}") from error
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise UserError(f"{HERE}: {path} holds more than a network's weights; {_SAVE}")
+    return state
+
+
+_SAVE = "save them with torch.save(network.state_dict(), path), or as safetensors"
+
+
+def _our_colors(card: Path) -> tuple[list[float], list[float]]:
+    """Return mean and standard deviation from the model.json beside a flowernet's weights."""
+    try:
+        content = json.loads(card.read_bytes())
+        return content["mean"], content["std"]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{HERE}: {card} is not there or has no mean and std; a flowernet's weights need the "
+            "model.json that was written with them beside them"
+        ) from error
+
+
+def _download_once(url: str, path: Path) -> None:
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    digest = path.stem.rpartition("-")[2]  # torchvision's names end in the start of their sha256
+    try:
+        torch.hub.download_url_to_file(url, str(path), hash_prefix=digest)
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"{HERE} is DEFAULT, but {url} cannot be downloaded: {error}; get the file elsewhere "
+            f"and put it at {path}, or name a file of weights"
+        ) from error

@@ -1,0 +1,138 @@
+import json
+import pickle
+import urllib.error
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from stages.common.errors import UserError
+from stages.common.network import build_flowernet, build_network
+from stages.common.params import Model
+from stages.train.pretrained import load_pretrained, put_into
+
+
+def model(weights: Path | str, name: str = "flowernet") -> Model:
+    return Model(name=name, width=8, weights=str(weights))
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """The weights of a flowernet for three classes, as a models folder has them."""
+    path = tmp_path / "model.safetensors"
+    save_file(build_flowernet(8, 3).state_dict(), path)
+    (tmp_path / "model.json").write_text(json.dumps({"mean": [0.1] * 3, "std": [0.2] * 3}))
+    return path
+
+
+def test_no_weights_are_nothing_to_load() -> None:
+    assert load_pretrained(model("none")) is None
+
+
+def test_all_weights_but_a_head_for_other_classes_are_taken(saved: Path) -> None:
+    pretrained = load_pretrained(model(saved))
+    assert pretrained is not None
+    assert pretrained.mean == [0.1] * 3
+    network = build_flowernet(8, 5)
+    known = put_into(network, pretrained)
+    assert set(network.state_dict()) - known == {"head.weight", "head.bias"}
+    assert torch.equal(
+        network.state_dict()["stem.0.0.weight"], pretrained.weights["stem.0.0.weight"]
+    )
+
+
+def test_a_head_for_as_many_classes_is_taken_too(saved: Path) -> None:
+    pretrained = load_pretrained(model(saved))
+    assert pretrained is not None
+    assert "head.weight" in put_into(build_flowernet(8, 3), pretrained)
+
+
+def test_a_wrong_shape_is_named(saved: Path) -> None:
+    pretrained = load_pretrained(model(saved))
+    assert pretrained is not None
+    with pytest.raises(UserError, match=r"shape \[8, 3, 3, 3\], in the network \[16, 3, 3, 3\]"):
+        put_into(build_flowernet(16, 3), pretrained)
+
+
+def test_weights_of_another_network_are_refused(saved: Path) -> None:
+    pretrained = load_pretrained(model(saved))
+    assert pretrained is not None
+    with pytest.raises(UserError, match=r"holds another network than model\.name: .* is missing"):
+        put_into(build_network("squeezenet1_1", 8, 3), pretrained)
+
+
+def test_weights_of_a_torchvision_network_come_with_its_colours(tmp_path: Path) -> None:
+    theirs = build_network("squeezenet1_1", 8, 7)
+    torch.save(theirs.state_dict(), tmp_path / "squeezenet.pth")
+    pretrained = load_pretrained(model(tmp_path / "squeezenet.pth", "squeezenet1_1"))
+    assert pretrained is not None
+    assert pretrained.mean == [0.485, 0.456, 0.406]
+    ours = build_network("squeezenet1_1", 8, 5)
+    known = put_into(ours, pretrained)
+    assert set(ours.state_dict()) - known == {"classifier.1.weight", "classifier.1.bias"}
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (nn.Linear(2, 2), "holds no plain weights"),
+        ({"state_dict": {"a": torch.zeros(1)}}, "holds more than a network's weights"),
+    ],
+)
+def test_a_file_that_is_no_plain_state_is_refused(
+    tmp_path: Path, content: Any, problem: str
+) -> None:
+    torch.save(content, tmp_path / "weights.pth")
+    with pytest.raises(UserError, match=problem):
+        load_pretrained(model(tmp_path / "weights.pth"))
+
+
+class Trap:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.write_text, (self.path, "caught")
+
+
+def test_nothing_in_a_weight_file_is_run(tmp_path: Path) -> None:
+    (tmp_path / "weights.pth").write_bytes(pickle.dumps({"a": Trap(tmp_path / "mark")}))
+    with pytest.raises(UserError, match="holds no plain weights"):
+        load_pretrained(model(tmp_path / "weights.pth"))
+    assert not (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\x08" + bytes(7) + b"{}"])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_garbage_is_refused(tmp_path: Path, content: bytes, suffix: str) -> None:
+    path = tmp_path / f"weights{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=f"params.yaml: model.weights: {path}"):
+        load_pretrained(model(path))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none, DEFAULT or a file of weights, got .*lost\.pth"):
+        load_pretrained(model(tmp_path / "lost.pth"))
+
+
+def test_default_weights_offline_say_which_file_to_put_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(UserError, match=r"put it at .*checkpoints/squeezenet1_1-[0-9a-f]+\.pth"):
+        load_pretrained(model("DEFAULT", "squeezenet1_1"))
+
+
+def test_default_weights_of_flowernet_do_not_exist() -> None:
+    with pytest.raises(ValueError, match="torchvision has no weights for flowernet"):
+        model("DEFAULT")
