@@ -115,8 +115,8 @@ def test_f1_of_a_published_example() -> None:
     assert round(table["f1"].mean(), 3) == 0.465
 
 
-def test_brier_score_of_a_published_example() -> None:
-    # Brier, "Verification of forecasts expressed in terms of probability" (1950): ten forecasts of rain
+def test_brier_score_by_hand() -> None:
+    # Twice (rain and no rain) the mean of 0.49, 0.01, 0.04, 0.36, 0.04, four zeros and 0.01.
     rain = np.array([0.7, 0.9, 0.8, 0.4, 0.2, 0, 0, 0, 0, 0.1])
     rained = np.array([0, 1, 1, 1, 0, 0, 0, 0, 0, 0])
     assert brier_score(rained, np.stack([1 - rain, rain], axis=1)) == pytest.approx(0.19)
