@@ -101,7 +101,7 @@ class Trap:
 
 
 def test_nothing_in_a_weight_file_is_run(tmp_path: Path) -> None:
-    (tmp_path / "weights.pth").write_bytes(pickle.dumps({"a": Trap(tmp_path / "mark")}))
+    (tmp_path / "weights.pth").write_bytes(pickle.dumps({"a": Trap(tmp_path / "mark")}, protocol=2))
     with pytest.raises(UserError, match="holds no plain weights"):
         load_pretrained(model(tmp_path / "weights.pth"))
     assert not (tmp_path / "mark").exists()
