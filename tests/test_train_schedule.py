@@ -3,8 +3,8 @@ import numpy as np
 from stages.train.schedule import draw_order, image_sizes
 
 
-def test_sizes_grow_to_the_full_size_for_the_last_third() -> None:
-    assert image_sizes(64, 128, 12) == [64] * 4 + [96] * 4 + [128] * 4
+def test_sizes_grow_to_the_full_size_for_the_last_sixth() -> None:
+    assert image_sizes(64, 128, 12) == [64] * 5 + [96] * 5 + [128] * 2
 
 
 def test_sizes_of_a_short_run_end_at_the_full_size() -> None:

@@ -6,7 +6,7 @@ import numpy.typing as npt
 STEP_PX = 32
 """Image sizes grow in these steps: five sizes at most would differ too little to pay."""
 
-GROWING_SHARE = 2 / 3
+GROWING_SHARE = 5 / 6
 """Share of the epochs that see smaller images than the full size."""
 
 
@@ -14,7 +14,7 @@ def image_sizes(first_px: int, full_px: int, epochs: int) -> list[int]:
     """Return the side of the training images in every epoch.
 
     The size grows in equal stages, since early epochs learn on small images as well and faster, and
-    reaches the full size for the last third (Touvron et al., "Fixing the train-test resolution
+    reaches the full size for the last sixth (Touvron et al., "Fixing the train-test resolution
     discrepancy", 2019, on why the last epochs should see the size of the test).
     """
     smaller = list(range(first_px, full_px, STEP_PX))
