@@ -51,8 +51,9 @@ def main() -> None:
                 kills += process.returncode != 0
                 if process.returncode == 0:
                     sys.exit(f"the training took less than {seconds} s: choose --seconds lower")
+            resumed = "resuming at" in project.run("dvc", "repro")
             print(
-                f"run {number}, {name}: {project.run('dvc', 'repro').count('resuming at')} resumed"
+                f"run {number}, {name}: {'resumed' if resumed else 'not interrupted'}", flush=True
             )
             runs.append(digests(project))
             shutil.rmtree(project.folder)
