@@ -33,7 +33,7 @@ from stages.prepare.stage import prepare_store
 SETS = {
     "as they are": (None, 3400),
     "640 x 480": ((640, 480), 1500),
-    "1600 x 1200": ((1600, 1200), 300),
+    "1600 x 1200": ((1600, 1200), 900),
 }
 
 

@@ -68,7 +68,7 @@ def test_the_store_opens_and_rows_hold_the_photos_they_name(photos: Path, tmp_pa
     alone = Decoder(ArrayFile(tmp_path / "one.npy", 32), Limits(32, 0.25, 4))
     alone.array.reserve(1)
     for name in ("daisy/000.jpg", "daisy/turned.jpg", "rose/059.jpg"):
-        alone.decode(0, photos / name)
+        alone([(0, photos / name)])
         assert (alone.array.read(0) == store.images[names.index(name)]).all()
 
 
@@ -173,7 +173,7 @@ def test_a_photo_that_cannot_be_read_is_left_out(few: Path, tmp_path: Path, monk
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_full_disk_is_one_clear_line(few: Path, tmp_path: Path, monkeypatch, workers):
-    def write_nothing(self, row, pixels):
+    def write_nothing(self, rows):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(ArrayFile, "write", write_nothing)
@@ -186,7 +186,7 @@ def test_space_is_reserved_before_anything_is_decoded(few: Path, tmp_path: Path,
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", refuse)
-    monkeypatch.setattr(Decoder, "decode", None)
+    monkeypatch.setattr(Decoder, "__call__", None)
     with pytest.raises(UserError, match=r"images\.npy: .*No space left on device"):
         prepared(few, tmp_path / "store")
 
@@ -194,11 +194,11 @@ def test_space_is_reserved_before_anything_is_decoded(few: Path, tmp_path: Path,
 def test_a_worker_that_dies_ends_the_run_with_a_clear_line(few: Path, tmp_path: Path, monkeypatch):
     parent = os.getpid()
 
-    def die(self, number, content):
+    def die(self, chunk):
         assert os.getpid() != parent
         os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr(Decoder, "decode", die)
+    monkeypatch.setattr(Decoder, "__call__", die)
     with pytest.raises(UserError, match="a worker process was killed"):
         prepared(few, tmp_path / "store", workers=2)
     assert multiprocessing.active_children() == []
@@ -212,7 +212,7 @@ from pathlib import Path
 from stages.prepare.decode import Decoder
 from stages.prepare.stage import prepare_store
 from tests.hazards import settings
-Decoder.decode = lambda *_: (print(os.getpid(), flush=True), time.sleep(60))
+Decoder.__call__ = lambda *_: (print(os.getpid(), flush=True), time.sleep(60))
 Path(sys.argv[2]).mkdir()
 prepare_store(Path(sys.argv[1]), settings(), Path(sys.argv[2]), workers=2)
 """

@@ -7,7 +7,7 @@ touching a map kills the process, and what is written does not count as the proc
 import hashlib
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,11 +44,12 @@ class ArrayFile:
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), 0, size)
 
-    def write(self, row: int, pixels: bytes) -> None:
-        """Put an image in its place."""
+    def write(self, rows: Mapping[int, bytes]) -> None:
+        """Put images in their places."""
         with self.path.open("r+b", buffering=0) as file:
-            file.seek(HEADER_BYTES + row * self.row_bytes)
-            file.write(pixels)
+            for row, pixels in rows.items():
+                file.seek(HEADER_BYTES + row * self.row_bytes)
+                file.write(pixels)
 
     def read(self, row: int) -> npt.NDArray[np.uint8]:
         """Return an image, uint8 of shape (S, S, 3)."""

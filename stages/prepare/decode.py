@@ -59,17 +59,19 @@ class Decoder:
 
     def __call__(self, chunk: Chunk) -> list[Decoded]:
         """Decode numbered photos and write their pixels."""
-        return [self.decode(number, content) for number, content in chunk]
+        rows: dict[int, bytes] = {}
+        decoded = [self._decode(number, content, rows) for number, content in chunk]
+        self.array.write(rows)
+        return decoded
 
-    def decode(self, number: int, content: Content) -> Decoded:
-        """Decode one photo and write its pixels."""
+    def _decode(self, number: int, content: Content, rows: dict[int, bytes]) -> Decoded:
+        """Decode one photo and put its pixels in `rows`."""
         try:
             data = _read(content)
             photo = decode_photo(data, self.array.side_px, self.limits)
         except PhotoError as error:
             return Decoded(number, reason=error.reason, detail=error.detail)
-        pixels = photo.square.tobytes()
-        self.array.write(number, pixels)
+        rows[number] = pixels = photo.square.tobytes()
         histogram = np.array(photo.square.histogram()).reshape(3, 256)
         return Decoded(
             number,

@@ -55,7 +55,10 @@ def link_target(name: str, text: str) -> str:
 
 def shown(name: str) -> str:
     """Spell a file's name in composed characters, with escapes for what cannot be printed."""
+    composed = unicodedata.normalize("NFC", name)
+    if composed.isprintable():
+        return composed
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in unicodedata.normalize("NFC", name)
+        for letter in composed
     )
