@@ -18,6 +18,7 @@ from stages.common.device import be_deterministic
 from stages.common.params import load_params
 from stages.common.store import open_store
 from stages.train.__main__ import describe_model, first_network
+from stages.train.processes import Processes
 from stages.train.run import Run
 from stages.train.saving import Saver
 from stages.train.stopping import StopRequest
@@ -39,7 +40,7 @@ def train(kind: type[Vault]) -> tuple[np.ndarray, float]:
     few = params.train.model_copy(update={"epochs": EPOCHS, "first_image_size_px": 128})
     network = first_network(params, len(store.meta.classes))
     card = describe_model(params, store, None)
-    run = Run(network, card, store, few, torch.device("cpu"))
+    run = Run(network, card, store, few, Processes(torch.device("cpu")))
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         saver = Saver(kind(Path(folder), {}), few.save_every_seconds, StopRequest())
         start = spent()

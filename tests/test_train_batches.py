@@ -3,13 +3,17 @@ import pytest
 import torch
 
 from stages.common.store import Store
-from stages.train.batches import SplitPhotos, load_batches
+from stages.train.batches import ResidentPhotos, SplitPhotos, load_batches
+from stages.train.processes import Processes
+
+CPU = torch.device("cpu")
+ALONE = Processes(CPU)
 
 
 def test_batches_hold_every_photo_once_in_order(store: Store) -> None:
     photos = SplitPhotos.of(store, "train")
     order = np.random.default_rng(0).permutation(len(photos))
-    batches = list(load_batches(photos, order, batch_size=16, workers=0))
+    batches = list(load_batches(photos, order, 16, 0, ALONE))
     assert [len(labels) for _, labels, _ in batches] == [16, 16, 8]
     positions = torch.cat([positions for _, _, positions in batches]).numpy()
     np.testing.assert_array_equal(positions, order)
@@ -23,15 +27,15 @@ def test_batches_hold_every_photo_once_in_order(store: Store) -> None:
 def test_loader_workers_change_no_batch(store: Store, workers: int) -> None:
     photos = SplitPhotos.of(store, "train")
     order = np.arange(len(photos))
-    alone = list(load_batches(photos, order, 16, workers=0))
-    helped = list(load_batches(photos, order, 16, workers=workers))
+    alone = list(load_batches(photos, order, 16, 0, ALONE))
+    helped = list(load_batches(photos, order, 16, workers, ALONE))
     for ours, theirs in zip(alone, helped, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
 def test_a_loader_draws_nothing_from_the_global_random_state(store: Store) -> None:
     before = torch.get_rng_state()
-    list(load_batches(SplitPhotos.of(store, "train"), np.arange(40), 16, workers=0))
+    list(load_batches(SplitPhotos.of(store, "train"), np.arange(40), 16, 0, ALONE))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -40,3 +44,28 @@ def test_splits_share_no_photo(store: Store) -> None:
     assert not splits[0] & splits[1]
     assert not splits[0] & splits[2]
     assert not splits[1] & splits[2]
+
+
+def test_a_split_kept_on_the_device_gives_the_same_batches(store: Store) -> None:
+    photos = SplitPhotos.of(store, "train")
+    order = np.random.default_rng(1).permutation(len(photos))
+    fed = load_batches(photos, order, 16, 2, ALONE)
+    resident = load_batches(ResidentPhotos(photos, CPU), order, 16, 2, ALONE)
+    for ours, theirs in zip(fed, resident, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_processes_share_every_batch_without_overlap_or_loss(store: Store, size: int) -> None:
+    photos = SplitPhotos.of(store, "train")
+    order = np.random.default_rng(2).permutation(len(photos))
+    loaders = [
+        load_batches(photos, order, 16, 0, Processes(CPU, rank, size)) for rank in range(size)
+    ]
+    together = [
+        torch.cat([positions for _, _, positions in parts]).tolist()
+        for parts in zip(*loaders, strict=True)
+    ]
+    assert [sorted(batch) for batch in together] == [
+        sorted(order[start : start + 16].tolist()) for start in range(0, 40, 16)
+    ]

@@ -12,9 +12,10 @@ from stages.train.progress import show_duration
 
 BAR = """
 import time, torch
+from stages.train.processes import Processes
 from stages.train.progress import show_progress
 from stages.train.running_loss import RunningLoss
-losses = RunningLoss(1)
+losses = RunningLoss(1, Processes(torch.device("cpu")))
 batch = (torch.zeros(32), torch.zeros(32), torch.zeros(32))
 for _ in show_progress([batch] * 12, losses, "epoch 12/24", 384):
     losses.add(torch.tensor(1.25), 32)

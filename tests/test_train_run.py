@@ -14,6 +14,7 @@ from stages.common.store import Store
 from stages.train.augment import Augmentation
 from stages.train.batches import SplitPhotos, load_batches
 from stages.train.loop import Learner, train_one_epoch, validate
+from stages.train.processes import Processes
 from stages.train.run import Run
 from stages.train.running_loss import RunningLoss
 from stages.train.saving import Saver
@@ -21,7 +22,7 @@ from stages.train.schedule import draw_order
 from stages.train.stopping import Stopped, StopRequest
 from stages.train.vault import Vault
 
-CPU = torch.device("cpu")
+ALONE = Processes(torch.device("cpu"))
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +46,7 @@ def new_run(store: Store, params: Train, known: frozenset[str] = frozenset()) ->
         mean=meta.mean,
         std=meta.std,
     )
-    return Run(network(), card, store, params, CPU, known)
+    return Run(network(), card, store, params, ALONE, known)
 
 
 def saver(stop: StopRequest | None = None, every_seconds: float = 1e9) -> Saver:
@@ -136,24 +137,25 @@ def test_one_batch_can_be_overfitted(store: Store, params: Params) -> None:
     quiet = params.train.model_copy(
         update={"label_smoothing": 0.0, "color_jitter": 0.0, "min_crop_area": 1.0, "lr": 0.01}
     )
-    learner = Learner(network(), quiet, 20, CPU)
+    learner = Learner(network(), quiet, 20, ALONE)
     photos = SplitPhotos.of(store, "train")
     augment = Augmentation(quiet, store.meta, len(photos), epoch=1, size_px=32)
-    batch = list(load_batches(photos, draw_order(0, 1, 40)[:16], 16, 0))
-    losses = RunningLoss(epoch=1)
+    batch = list(load_batches(photos, draw_order(0, 1, 40)[:16], 16, 0, ALONE))
+    losses = RunningLoss(1, ALONE)
     train_one_epoch(learner, batch * 40, augment, losses)
-    last = RunningLoss(epoch=2)
+    last = RunningLoss(2, ALONE)
     train_one_epoch(learner, batch, augment, last)
     assert last.mean() < 0.05 < losses.mean()
 
 
 def test_validation_weights_a_short_last_batch_by_size(store: Store, params: Params) -> None:
-    learner = Learner(network(), params.train, 3, CPU)
+    learner = Learner(network(), params.train, 3, ALONE)
     run = new_run(store, params.train)
     photos = SplitPhotos.of(store, "train")
     order = draw_order(0, 1, 40)
     by_16, by_40 = (
-        validate(learner, load_batches(photos, order, size, 0), run._normalise) for size in (16, 40)
+        validate(learner, load_batches(photos, order, size, 0, ALONE), run._normalise)
+        for size in (16, 40)
     )
     assert by_16 == pytest.approx(by_40)
 
@@ -179,7 +181,7 @@ def test_frozen_weights_and_their_batch_norms_keep_still_and_then_learn(
     run._train_epoch(1, saver())
     after = {name: value.clone() for name, value in run.learner.network.state_dict().items()}
     assert {name for name in after if not torch.equal(after[name], before[name])} == head
-    run.losses = RunningLoss(epoch=2)
+    run.losses = RunningLoss(2, ALONE)
     run._train_epoch(2, saver())
     later = run.learner.network.state_dict()
     assert all(not torch.equal(later[name], after[name]) for name in known if "weight" in name)

@@ -135,6 +135,8 @@ class Train(Section):
     """Of the convolutions; auto is bf16 on a GPU that is fast at it, fp32 elsewhere."""
     compile: bool
     """Compile the network's passes: slow to start, and on a GPU faster to run."""
+    processes: Annotated[int, Field(ge=1, le=65_536)]
+    """Processes that train together, each on its part of every batch; with GPUs, one on each."""
 
     @field_validator("warmup_epochs")
     @classmethod

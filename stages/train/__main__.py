@@ -5,8 +5,10 @@ FLOWERBED_FRESH=1 in the environment it starts from the first epoch. Run it with
 ``python -m stages.train``, or through ``dvc repro``.
 """
 
+import io
 import os
 import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 import torch
@@ -19,6 +21,7 @@ from stages.common.params import Params, load_params
 from stages.common.store import Store, open_store
 from stages.train.key import describe_training
 from stages.train.pretrained import Pretrained, load_pretrained, put_into
+from stages.train.processes import Processes, check_processes, is_launched, joined
 from stages.train.run import Run
 from stages.train.saving import Saver
 from stages.train.stopping import Stopped, StopRequest
@@ -26,28 +29,49 @@ from stages.train.vault import Vault
 
 
 def main() -> None:
-    """Load the parameters and the store, train, write the model."""
+    """Load the parameters, and train: in this process, or in as many as ``train.processes``."""
     params = load_params()
     device = choose_device(params.train.device, "train.device")
+    if params.train.processes > 1 and not is_launched():
+        check_processes(params.train.processes, device)
+        # Imported here, because it takes half a second that one process need not wait.
+        from stages.train.launch import launch
+
+        launch(params.train.processes)
+        return
+    with (
+        joined(params.train.processes, device) as processes,
+        redirect_stdout(sys.stdout if processes.is_first else io.StringIO()),
+    ):
+        train(params, processes)
+
+
+def train(params: Params, processes: Processes) -> None:
+    """Load the store, train, write the model."""
     be_deterministic(params.train.threads)
     store = open_store()
     network = first_network(params, len(store.meta.classes))
     pretrained = load_pretrained(params.model)
     card = describe_model(params, store, pretrained)
     known = put_into(network, pretrained) if pretrained else frozenset()
-    run = Run(network, card, store, params.train, device, known)
-    print(f"training {card.architecture} on {len(run.photos)} photos, on {device}", flush=True)
+    run = Run(network, card, store, params.train, processes, known)
+    print(f"training {card.architecture} on {len(run.photos)} photos, on {processes}", flush=True)
 
     stop = StopRequest()
     root = Path(os.environ.get("DVC_ROOT", "."), ".train_state")  # also under `dvc exp run --temp`
-    vault = Vault(root, describe_training(params, store, pretrained, device))
-    with vault.taken():
+    vault = Vault(root, describe_training(params, store, pretrained, processes.device))
+    with vault.taken() if processes.is_first else nullcontext():
         stop.listen()
-        if not os.environ.get("FLOWERBED_FRESH") and (state := vault.load()):
+        fresh = bool(os.environ.get("FLOWERBED_FRESH"))
+        state = vault.load() if processes.is_first and not fresh else None
+        if state := processes.broadcast(state):
             run.restore(state)
         saver = Saver(vault, params.train.save_every_seconds, stop)
-        save_classifier(Classifier(train_or_leave(run, saver), card))
-        vault.clear()
+        with processes.ending_together():
+            best = train_or_leave(run, saver if processes.is_first else None)
+        if processes.is_first:
+            save_classifier(Classifier(best, card))
+            vault.clear()
 
 
 def first_network(params: Params, classes: int) -> torch.nn.Module:
@@ -73,7 +97,7 @@ def describe_model(params: Params, store: Store, pretrained: Pretrained | None) 
     )
 
 
-def train_or_leave(run: Run, saver: Saver) -> torch.nn.Module:
+def train_or_leave(run: Run, saver: Saver | None) -> torch.nn.Module:
     """Train to the end, or leave the process with the exit code of the signal that stopped it."""
     try:
         return run.train(saver)

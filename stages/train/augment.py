@@ -34,14 +34,22 @@ class Augmentation:
         Its number, from 1.
     size_px : int
         Side of the images that the network sees in this epoch.
+    device : torch.device, optional
+        Where the batches will be; the CPU when not given.
     """
 
     def __init__(
-        self, params: Train, colors: StoreMeta | ModelCard, photos: int, epoch: int, size_px: int
+        self,
+        params: Train,
+        colors: StoreMeta | ModelCard,
+        photos: int,
+        epoch: int,
+        size_px: int,
+        device: torch.device | None = None,
     ) -> None:
         self._colors = colors
         self._size_px = size_px
-        self._draws = draw_augmentation(params, epoch, photos)
+        self._draws = draw_augmentation(params, epoch, photos).to(device)
 
     def __call__(self, images: Tensor, positions: Tensor) -> Tensor:
         """Crop, mirror, recolour and normalise a batch.
@@ -58,7 +66,7 @@ class Augmentation:
             In channels-last memory format.
         """
         photos = normalise(images, self._colors.mean, self._colors.std)
-        draws = self._draws[positions].to(images.device)
+        draws = self._draws[positions.to(images.device, non_blocking=True)]
         return recolor(crop(photos, draws[:, :4], self._size_px), draws[:, 4:])
 
 

@@ -1,4 +1,4 @@
-"""Batches of photos, gathered whole from the store's memory map."""
+"""Batches of photos, gathered whole: from the store's memory map, or from a GPU's own memory."""
 
 from dataclasses import dataclass
 
@@ -10,6 +10,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from stages.common.store import Split, Store
 from stages.common.workers import start_worker
+from stages.train.processes import Processes
+
+RESIDENT_SHARE = 0.5
+"""Share of a GPU's free memory that a split may fill; more is fed batch by batch."""
 
 Batch = tuple[Tensor, Tensor, Tensor]
 """uint8 photos (B, S, S, 3), int64 labels (B,) and int64 positions in the split (B,)."""
@@ -40,16 +44,56 @@ class SplitPhotos(Dataset[Batch]):
         return images, torch.from_numpy(self.labels[rows]), torch.from_numpy(positions)
 
 
+class ResidentPhotos(Dataset[Batch]):
+    """One split of a store, all on the training device: a batch is gathered there."""
+
+    def __init__(self, photos: SplitPhotos, device: torch.device) -> None:
+        shape = len(photos), *photos.images.shape[1:]
+        self.images = torch.empty(shape, dtype=torch.uint8, device=device)
+        for start in range(0, len(photos), 1024):  # so that only one copy is ever whole
+            rows = photos.indices[start : start + 1024]
+            self.images[start : start + len(rows)] = torch.from_numpy(photos.images[rows])
+        self.labels = torch.from_numpy(photos.labels[photos.indices]).to(device)
+
+    def __len__(self) -> int:
+        """Return the number of photos."""
+        return len(self.images)
+
+    def __getitem__(self, positions: npt.NDArray[np.int64]) -> Batch:
+        """Gather a batch."""
+        rows = torch.from_numpy(positions).to(self.images.device, non_blocking=True)
+        return self.images[rows], self.labels[rows], rows
+
+
+def near(photos: SplitPhotos, device: torch.device) -> SplitPhotos | ResidentPhotos:
+    """Move a split to a GPU if it fits in RESIDENT_SHARE of its free memory."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if len(photos) * photos.images[0].nbytes <= RESIDENT_SHARE * free:
+            return ResidentPhotos(photos, device)
+    return photos
+
+
 def load_batches(
-    photos: SplitPhotos, order: npt.NDArray[np.int64], batch_size: int, workers: int
+    photos: SplitPhotos | ResidentPhotos,
+    order: npt.NDArray[np.int64],
+    batch_size: int,
+    workers: int,
+    processes: Processes,
 ) -> DataLoader[Batch]:
-    """Return a loader of the photos in the given order; the last batch may be short."""
+    """Return a loader of the photos in the given order; the last batch may be short.
+
+    Of each batch it loads the part that is this process's.
+    """
+    share = processes.share
+    resident = isinstance(photos, ResidentPhotos)
+    shares = [share(order[i : i + batch_size]) for i in range(0, len(order), batch_size)]
     return DataLoader(
         photos,
-        sampler=[order[i : i + batch_size] for i in range(0, len(order), batch_size)],
+        sampler=[one for one in shares if len(one)],
         batch_size=None,  # the sampler's items are whole batches
-        num_workers=workers,
+        num_workers=0 if resident else workers,
         worker_init_fn=start_worker,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=torch.cuda.is_available() and not resident,
         generator=torch.Generator(),  # else it would draw its seed from the global random state
     )

@@ -9,14 +9,14 @@ from torch import nn
 from stages.common.errors import UserError
 
 
-def check_batches(photos: int, batch_size: int, network: nn.Module) -> None:
-    """Refuse a batch size that does not suit the train split.
+def check_batches(photos: int, batch_size: int, network: nn.Module, processes: int = 1) -> None:
+    """Refuse a batch size that does not suit the train split, or the number of processes.
 
     Raises
     ------
     UserError
         If the split does not fill one batch, or leaves a last batch of one photo to batch norms,
-        which have no variance to divide by then.
+        which have no variance to divide by then, or a process without a photo.
     """
     if batch_size > photos:
         raise UserError(
@@ -28,6 +28,12 @@ def check_batches(photos: int, batch_size: int, network: nn.Module) -> None:
         raise UserError(
             f"params.yaml: train.batch_size is {batch_size}, which leaves a last batch of one of "
             f"{photos} photos, too few for batch norm; choose {batch_size + 1}, for example"
+        )
+    if (last := photos % batch_size or batch_size) < processes:
+        raise UserError(
+            f"params.yaml: train.batch_size is {batch_size}, which leaves a last batch of {last} "
+            f"of {photos} photos for train.processes = {processes}; change one of them so that "
+            "every process has a photo of every batch"
         )
 
 

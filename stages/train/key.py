@@ -12,7 +12,7 @@ from stages.common.params import Params
 from stages.common.store import Store
 from stages.train.pretrained import Pretrained
 
-STATE_SCHEMA = 2
+STATE_SCHEMA = 3
 
 
 def describe_training(

@@ -13,6 +13,7 @@ from stages.train.augment import Augmentation
 from stages.train.averaging import AveragedWeights
 from stages.train.batches import Batch
 from stages.train.optimizer import MuonWithAdamW, WarmupCosine
+from stages.train.processes import Processes
 from stages.train.running_loss import RunningLoss
 
 
@@ -24,13 +25,14 @@ class Learner:
         network: nn.Module,
         params: Train,
         steps_per_epoch: int,
-        device: torch.device,
+        processes: Processes,
         pretrained: frozenset[str] = frozenset(),
     ) -> None:
+        self.processes = processes
+        self.device = device = processes.device
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = network
         self.forward = torch.compile(network) if params.compile else network
-        self.device = device
         self.pretrained = pretrained
         self.frozen = False
         """Whether the pretrained weights keep still."""
@@ -50,6 +52,8 @@ class Learner:
         for name, module in self.network.named_modules():
             if self.frozen and f"{name}.weight" in self.pretrained:
                 module.eval()
+        if self.processes.size > 1:
+            self.forward = self.processes.connect(self.network)
 
     def state(self) -> dict[str, Any]:
         """Return all that the learning has changed."""
@@ -75,7 +79,8 @@ def train_one_epoch(
     """Take one optimizer step per batch."""
     learner.train()
     for images, labels, positions in batches:
-        images, labels = images.to(learner.device), labels.to(learner.device)
+        images = images.to(learner.device, non_blocking=True)
+        labels = labels.to(learner.device, non_blocking=True)
         photos = augment(images, positions)
 
         learner.optimizer.zero_grad()
@@ -95,13 +100,13 @@ def validate(
     learner: Learner, batches: Iterable[Batch], normalise: Callable[[Tensor], Tensor]
 ) -> tuple[float, float]:
     """Return the averaged weights' mean loss per photo and accuracy, from 0 to 1."""
-    loss_sum = torch.zeros((), device=learner.device)
-    correct = torch.zeros((), dtype=torch.int64, device=learner.device)
-    photos = 0
+    loss_sum, correct, photos = sums = torch.zeros(3, device=learner.device)
     for images, labels, _ in batches:
-        images, labels = images.to(learner.device), labels.to(learner.device)
+        images = images.to(learner.device, non_blocking=True)
+        labels = labels.to(learner.device, non_blocking=True)
         logits = learner.averaged.network(normalise(images))
         loss_sum += learner.loss_fn(logits, labels) * len(labels)
         correct += (logits.argmax(dim=1) == labels).sum()
         photos += len(labels)
-    return float(loss_sum) / photos, int(correct) / photos
+    loss_sum, correct, photos = learner.processes.sum(sums).tolist()
+    return loss_sum / photos, correct / photos

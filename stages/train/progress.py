@@ -14,7 +14,7 @@ SECONDS_BETWEEN_LOOKS = 0.5
 
 
 def show_progress(
-    batches: Iterable[Batch], losses: RunningLoss, title: str, photos: int
+    batches: Iterable[Batch], losses: RunningLoss, title: str, photos: int, processes: int = 1
 ) -> Iterator[Batch]:
     """Yield the batches, showing a bar with loss, images/s and time left while a terminal is there.
 
@@ -37,7 +37,7 @@ def show_progress(
     with bar:
         for batch in batches:
             yield batch
-            bar.update(len(batch[1]))
+            bar.update(min(len(batch[1]) * processes, photos - bar.n))
             if time.monotonic() - last_look > SECONDS_BETWEEN_LOOKS:
                 bar.set_postfix_str(f"loss {losses.mean():.3f}", refresh=False)
                 last_look = time.monotonic()

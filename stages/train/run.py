@@ -14,10 +14,11 @@ from stages.common.classifier import ModelCard, normalise
 from stages.common.params import Train
 from stages.common.store import Store
 from stages.train.augment import Augmentation
-from stages.train.batches import Batch, SplitPhotos, load_batches
+from stages.train.batches import Batch, SplitPhotos, load_batches, near
 from stages.train.checks import check_batches, clear_memory_errors
 from stages.train.history import Epoch, write_history
 from stages.train.loop import Learner, train_one_epoch, validate
+from stages.train.processes import Processes
 from stages.train.progress import show_duration, show_progress
 from stages.train.running_loss import RunningLoss
 from stages.train.saving import Saver
@@ -38,7 +39,10 @@ class Run:
     store : Store
         Its train split teaches, its validation split chooses.
     params : Train
-    device : torch.device
+    processes : Processes
+        Those that train together, and the device of this one.
+    pretrained : set of str
+        Names of the weights that were trained before.
     """
 
     def __init__(
@@ -47,25 +51,28 @@ class Run:
         card: ModelCard,
         store: Store,
         params: Train,
-        device: torch.device,
+        processes: Processes,
         pretrained: frozenset[str] = frozenset(),
     ) -> None:
         self.params = params
         self.card = card
-        self.photos = SplitPhotos.of(store, "train")
-        self.held_out = SplitPhotos.of(store, "validation")
-        check_batches(len(self.photos), params.batch_size, network)
+        self.processes = processes
+        self.photos = near(SplitPhotos.of(store, "train"), processes.device)
+        self.held_out = near(SplitPhotos.of(store, "validation"), processes.device)
+        check_batches(len(self.photos), params.batch_size, network, self.processes.size)
         steps_per_epoch = math.ceil(len(self.photos) / params.batch_size)
-        self.learner = Learner(network, params, steps_per_epoch, device, pretrained)
+        self.learner = Learner(network, params, steps_per_epoch, processes, pretrained)
         self.sizes = image_sizes(params.first_image_size_px, card.image_size_px, params.epochs)
         self.history: list[Epoch] = []
-        self.losses = RunningLoss(epoch=1)
+        self.losses = RunningLoss(1, self.processes)
         self.best_weights: dict[str, Tensor] = {}
         self.start = time.monotonic()
         self.spent = TimeSpent()
 
-    def train(self, saver: Saver) -> nn.Module:
+    def train(self, saver: Saver | None) -> nn.Module:
         """Train to the last epoch; after each, write metrics/loss.csv and print a line.
+
+        Of several processes, only the first has a saver, and only that one writes.
 
         Returns
         -------
@@ -80,7 +87,7 @@ class Run:
         UserError
             If the loss is no longer finite.
         """
-        if self.history:
+        if self.history and saver:
             write_history(self.history)  # DVC removed what the interrupted run wrote
         for epoch in range(len(self.history) + 1, self.params.epochs + 1):
             if self._is_out_of_patience():
@@ -89,9 +96,10 @@ class Run:
             train_loss = self._train_epoch(epoch, saver)
             val_loss, val_accuracy = self._validate()
             self._keep(Epoch(epoch, train_loss, val_loss, val_accuracy, self.learner.schedule.lr))
-            write_history(self.history)
-            print(self._line(), flush=True)
-            self._save(saver)
+            if saver:
+                write_history(self.history)
+                print(self._line(), flush=True)
+                self._save(saver)
         network = self.learner.averaged.network
         network.load_state_dict(self.best_weights)
         print(f"kept epoch {self.best.epoch}, validation accuracy {self.best.val_accuracy:.1%}")
@@ -112,7 +120,7 @@ class Run:
         """Go on from what `state` returned."""
         self.learner.restore(state["learner"])
         self.history = [Epoch(**epoch) for epoch in state["history"]]
-        self.losses = RunningLoss(len(self.history) + 1)
+        self.losses = RunningLoss(len(self.history) + 1, self.processes)
         self.losses.restore(state["losses"], self.learner.device)
         self.best_weights = state["best_weights"]
         self.start = time.monotonic() - state["seconds"]
@@ -122,31 +130,37 @@ class Run:
             flush=True,
         )
 
-    def _train_epoch(self, epoch: int, saver: Saver) -> float:
+    def _train_epoch(self, epoch: int, saver: Saver | None) -> float:
         photos, params = self.photos, self.params
         done = len(self.losses) * params.batch_size  # more than 0 after a resume
         order = draw_order(params.seed, epoch, len(photos))[done:]
-        batches = load_batches(photos, order, params.batch_size, params.loader_workers)
-        size_px = self.sizes[epoch - 1]
-        augment = Augmentation(params, self.card, len(photos), epoch, size_px)
+        batches = load_batches(
+            photos, order, params.batch_size, params.loader_workers, self.processes
+        )
+        size_px, device = self.sizes[epoch - 1], self.learner.device
+        augment = Augmentation(params, self.card, len(photos), epoch, size_px, device)
         self.learner.frozen = epoch <= params.freeze_epochs
         fed = self.spent.feeding(batches)
-        shown = show_progress(fed, self.losses, self._title(epoch), len(photos))
+        count = self.processes.size
+        shown = show_progress(fed, self.losses, self._title(epoch), len(photos), count)
         with clear_memory_errors(params.batch_size, size_px):
-            train_one_epoch(self.learner, self._saved(shown, epoch, saver), augment, self.losses)
+            train_one_epoch(self.learner, self._tended(shown, epoch, saver), augment, self.losses)
         return self.losses.mean()
 
-    def _saved(self, batches: Iterable[Batch], epoch: int, saver: Saver) -> Iterator[Batch]:
+    def _tended(self, batches: Iterable[Batch], epoch: int, saver: Saver | None) -> Iterator[Batch]:
         """Yield the batches; between two of them save the state, when it is time.
 
         Some networks drop units by chance, from PyTorch's global random state: every batch has its
         own seed, so that a resume changes nothing.
         """
         for batch in batches:
-            seeds = np.random.SeedSequence([self.params.seed, epoch, 2, len(self.losses)])
-            torch.manual_seed(int(seeds.generate_state(1)[0]))
+            number, size = len(self.losses), self.params.batch_size
+            seeds = [self.params.seed, epoch, 2, number, self.processes.rank]
+            torch.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
+            whole = min(size, len(self.photos) - number * size)
+            self.processes.part = len(batch[1]) / whole
             yield batch
-            if saver.is_due():
+            if saver and saver.is_due():
                 self._save(saver)
 
     def _save(self, saver: Saver) -> None:
@@ -155,7 +169,7 @@ class Run:
 
     def _validate(self) -> tuple[float, float]:
         order = np.arange(len(self.held_out))
-        batches = load_batches(self.held_out, order, self.params.batch_size, workers=0)
+        batches = load_batches(self.held_out, order, self.params.batch_size, 0, self.processes)
         with self.spent.on("validation"):
             return validate(self.learner, batches, self._normalise)
 
@@ -170,7 +184,7 @@ class Run:
         if not self.history or epoch.rank() > self.best.rank():
             self.best_weights = copy.deepcopy(self.learner.averaged.network.state_dict())
         self.history.append(epoch)
-        self.losses = RunningLoss(epoch.epoch + 1)
+        self.losses = RunningLoss(epoch.epoch + 1, self.processes)
 
     @property
     def best(self) -> Epoch:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from stages.common.errors import UserError
+from stages.train.processes import Processes
 
 
 class RunningLoss:
@@ -12,33 +13,33 @@ class RunningLoss:
     The mean weights every photo alike, also those of a short last batch.
     """
 
-    def __init__(self, epoch: int) -> None:
+    def __init__(self, epoch: int, processes: Processes) -> None:
         self._epoch = epoch
-        self._losses: list[Tensor] = []
-        self._photos: list[int] = []
+        self._processes = processes
+        self._batches: list[Tensor] = []
+        """The sum of a batch's losses and its photos, of all processes."""
 
     def add(self, loss: Tensor, photos: int) -> None:
-        """Add a batch's mean loss, a tensor of shape ()."""
-        self._losses.append(loss.detach())
-        self._photos.append(photos)
+        """Add a batch's mean loss, a tensor of shape (), of this process's photos."""
+        sums = torch.stack([loss.detach() * photos, torch.full_like(loss, photos)])
+        self._batches.append(self._processes.sum(sums))
 
-    def state(self) -> tuple[list[float], list[int]]:
-        """Return each batch's mean loss and number of photos."""
-        return [float(loss) for loss in self._losses], list(self._photos)
+    def state(self) -> list[list[float]]:
+        """Return each batch's sum of losses and number of photos."""
+        return [batch.tolist() for batch in self._batches]
 
-    def restore(self, state: tuple[list[float], list[int]], device: torch.device) -> None:
+    def restore(self, state: list[list[float]], device: torch.device) -> None:
         """Go on from what `state` returned."""
-        losses, self._photos = state
-        self._losses = [torch.tensor(loss, device=device) for loss in losses]
+        self._batches = [torch.tensor(batch, device=device) for batch in state]
 
     def __len__(self) -> int:
         """Return the number of batches so far."""
-        return len(self._losses)
+        return len(self._batches)
 
     @property
     def photos(self) -> int:
         """Photos so far."""
-        return sum(self._photos)
+        return int(sum(float(photos) for _, photos in self._batches))
 
     def mean(self) -> float:
         """Return the mean loss per photo so far.
@@ -48,7 +49,7 @@ class RunningLoss:
         UserError
             If the loss of a batch was not a finite number: the weights are lost from there on.
         """
-        losses = torch.stack(self._losses).cpu().double()
+        losses, photos = torch.stack(self._batches).cpu().double().unbind(1)
         finite = losses.isfinite()
         if not finite.all():
             batch = int(finite.logical_not().nonzero()[0]) + 1
@@ -56,5 +57,4 @@ class RunningLoss:
                 f"training diverged: the loss became {losses[batch - 1]} at epoch {self._epoch}, "
                 f"batch {batch}; lower train.lr or raise train.warmup_epochs in params.yaml"
             )
-        photos = torch.tensor(self._photos, dtype=torch.float64)
-        return float(losses @ photos / photos.sum())
+        return float(losses.sum() / photos.sum())
