@@ -6,6 +6,7 @@ summed over the processes. So it is the same training, however many take part in
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,7 @@ from stages.common.errors import UserError
 HERE = "params.yaml: train.processes"
 LEFT_ALONE = 75
 """Exit code of a process that ends because another one has ended."""
+SECONDS_FOR_THE_FIRST = 3
 
 
 class Processes:
@@ -219,5 +221,9 @@ def joined(wanted: int, device: torch.device) -> Iterator[Processes]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Processes(device, rank, size)
+    except UserError:
+        if rank:  # most mistakes are found in all processes: the first one shall say it
+            time.sleep(SECONDS_FOR_THE_FIRST)
+        raise
     finally:
         dist.destroy_process_group()
