@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.timing import spent
-from stages.common.classifier import MODELS, PASS_PHOTOS, Classifier, load_classifier, normalise
+from stages.common.classifier import MODELS, PASS_PHOTOS, Classifier, load_classifier, to_input
 from stages.common.device import be_deterministic
 from stages.predict.output import as_table
 from stages.predict.photos import Complaints, read_photo
@@ -38,7 +38,7 @@ def bare_network(classifier: Classifier, pixels: npt.NDArray[np.uint8]) -> None:
     """Predict photos that are in memory, each and its mirror image, as a plain loop would."""
     for start in range(0, len(pixels), PASS_PHOTOS):
         images = torch.from_numpy(pixels[start : start + PASS_PHOTOS]).to(classifier.device)
-        photos = normalise(images, classifier.card.mean, classifier.card.std)
+        photos = to_input(images, classifier.card)
         logits = classifier.network(photos), classifier.network(photos.flip(3))
         torch.stack(logits).softmax(dim=2).mean(dim=0).cpu()
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+from stages.common.classifier import ModelCard
 from stages.common.files import write_json
 from stages.common.params import Params, load_params
 from stages.common.store import Store, open_store
@@ -103,6 +104,20 @@ def store(tmp_path: Path) -> Store:
         },
     )
     return open_store(folder)
+
+
+def card_of(store: Store, width: int = 8) -> ModelCard:
+    """Return the card of a flowernet for a store's photos."""
+    meta = store.meta
+    return ModelCard(
+        architecture="flowernet",
+        width=width,
+        classes=meta.classes,
+        image_size_px=meta.image_size_px,
+        input_size_px=meta.image_size_px,
+        mean=meta.mean,
+        std=meta.std,
+    )
 
 
 def digest(path: Path) -> str:

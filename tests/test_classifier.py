@@ -12,6 +12,7 @@ from stages.common.classifier import (
     load_classifier,
     normalise,
     save_classifier,
+    to_input,
 )
 from stages.common.errors import UserError
 from stages.common.network import build_flowernet
@@ -23,6 +24,7 @@ CARD = ModelCard(
     width=8,
     classes=["daisy", "rose", "tulip"],
     image_size_px=32,
+    input_size_px=32,
     mean=[0.5, 0.4, 0.3],
     std=[0.2, 0.25, 0.3],
 )
@@ -121,3 +123,12 @@ def test_a_missing_file_is_named(models: Path) -> None:
     (models / "model.json").unlink()
     with pytest.raises(UserError, match=r"model\.json: cannot be read"):
         load_classifier(models, CPU)
+
+
+def test_photos_are_scaled_to_what_the_network_sees() -> None:
+    images = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
+    plain = normalise(images, CARD.mean, CARD.std)
+    assert torch.equal(to_input(images, CARD), plain)
+    larger = to_input(images, CARD.model_copy(update={"input_size_px": 64}))
+    assert larger.shape == (2, 3, 64, 64)
+    torch.testing.assert_close(larger.mean(dim=(2, 3)), plain.mean(dim=(2, 3)), atol=0.02, rtol=0)

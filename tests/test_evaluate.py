@@ -24,6 +24,7 @@ def classifier(store: Store) -> Classifier:
         width=8,
         classes=meta.classes,
         image_size_px=meta.image_size_px,
+        input_size_px=meta.image_size_px,
         mean=meta.mean,
         std=meta.std,
     )

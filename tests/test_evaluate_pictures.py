@@ -13,6 +13,7 @@ from stages.evaluate import augmented, mistakes
 from stages.evaluate.augmented import choose, draw_augmented, spread, to_bytes
 from stages.evaluate.mistakes import draw_mistakes
 from stages.train.augment import Augmentation
+from tests.conftest import card_of
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_a_test_without_mistakes_says_so(store: Store, sections: list[Section]) 
 def test_augmented_photos_are_what_the_network_saw(
     store: Store, params: Params, sections: list[Section]
 ) -> None:
-    picture = draw_augmented(store, params.train)
+    picture = draw_augmented(store, card_of(store), params.train)
     _, first, *rest = sections
     assert first.title == "dark"
     assert [tile.caption for tile in first.tiles] == [
@@ -85,9 +86,9 @@ def test_augmented_photos_are_what_the_network_saw(
     ]
     assert [section.title for section in rest] == ["light", "dark", "light", "dark"]
 
-    augment = Augmentation(params.train, store.meta, photos=40, epoch=3, size_px=32)
+    augment = Augmentation(params.train, card_of(store), photos=40, epoch=3, size_px=32)
     seen = augment(torch.from_numpy(store.images[:40].copy()), torch.arange(40))
-    tile = Image.fromarray(to_bytes(seen[:1], store.meta)[0]).resize((96, 96), 3)
+    tile = Image.fromarray(to_bytes(seen[:1], card_of(store))[0]).resize((96, 96), 3)
     left, upper = 20 + 3 * 104, 20 + sections[0].height_px + 34 + 4
     np.testing.assert_array_equal(picture.crop((left, upper, left + 96, upper + 96)), tile)
 
@@ -95,11 +96,11 @@ def test_augmented_photos_are_what_the_network_saw(
 def test_normalised_photos_become_the_same_bytes_again(store: Store) -> None:
     pixels = store.images[:3]
     seen = torch.from_numpy((pixels / 255 - 0.5) / 0.25).permute(0, 3, 1, 2)
-    np.testing.assert_array_equal(to_bytes(seen, store.meta), pixels)
+    np.testing.assert_array_equal(to_bytes(seen, card_of(store)), pixels)
 
 
 def test_colours_beyond_white_stay_white(store: Store) -> None:
-    assert to_bytes(torch.tensor([9.0, -9, 0]).reshape(1, 3, 1, 1), store.meta).tolist() == [
+    assert to_bytes(torch.tensor([9.0, -9, 0]).reshape(1, 3, 1, 1), card_of(store)).tolist() == [
         [[[255, 0, 128]]]
     ]
 
@@ -117,9 +118,12 @@ def test_epochs_are_spread_from_first_to_last(epochs: int, expected: list[int]) 
 
 def test_pictures_are_the_same_bytes_every_time(store: Store, params: Params) -> None:
     predictions = predict(store, {"dark/50.png": 0.6})
-    first = png(draw_mistakes(predictions, store)) + png(draw_augmented(store, params.train))
-    again = png(draw_mistakes(predictions, store)) + png(draw_augmented(store, params.train))
-    assert first == again
+
+    def draw() -> bytes:
+        augmented = draw_augmented(store, card_of(store), params.train)
+        return png(draw_mistakes(predictions, store)) + png(augmented)
+
+    assert draw() == draw()
 
 
 def test_long_captions_stay_within_their_tile() -> None:

@@ -29,6 +29,7 @@ def make_classifier(seed: int = 0) -> Classifier:
         width=8,
         classes=["dark", "light"],
         image_size_px=32,
+        input_size_px=32,
         mean=[0.5, 0.4, 0.3],
         std=[0.2, 0.25, 0.3],
     )

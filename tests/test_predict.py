@@ -69,6 +69,7 @@ def classifier(photos: Path) -> Classifier:
         width=8,
         classes=list(CLASSES),
         image_size_px=32,
+        input_size_px=32,
         mean=[0.5, 0.4, 0.3],
         std=[0.2, 0.25, 0.3],
     )

@@ -4,6 +4,7 @@ import torch
 from stages.common.params import Params
 from stages.common.store import Store
 from stages.train.augment import Augmentation, crop, draw_augmentation, recolor
+from tests.conftest import card_of
 
 IDENTITY = torch.tensor([[1.0, 1, 0, 0]])
 
@@ -21,7 +22,7 @@ def test_an_epochs_draws_depend_on_seed_and_epoch_only(params: Params) -> None:
 
 
 def test_a_photos_augmentation_does_not_depend_on_its_batch(params: Params, store: Store) -> None:
-    augment = Augmentation(params.train, store.meta, photos=40, epoch=1, size_px=32)
+    augment = Augmentation(params.train, card_of(store), photos=40, epoch=1, size_px=32)
     images = torch.from_numpy(store.images[:8].copy())
     whole = augment(images, torch.arange(8))
     alone = augment(images[5:6], torch.tensor([5]))
@@ -71,7 +72,7 @@ def test_recolor_by_hand() -> None:
 
 
 def test_augmented_batches_are_channels_last(params: Params, store: Store) -> None:
-    augment = Augmentation(params.train, store.meta, photos=40, epoch=1, size_px=16)
+    augment = Augmentation(params.train, card_of(store), photos=40, epoch=1, size_px=16)
     batch = augment(torch.from_numpy(store.images[:4].copy()), torch.arange(4))
     assert batch.shape == (4, 3, 16, 16)
     assert batch.is_contiguous(memory_format=torch.channels_last)

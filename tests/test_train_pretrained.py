@@ -24,7 +24,8 @@ def saved(tmp_path: Path) -> Path:
     """The weights of a flowernet for three classes, as a models folder has them."""
     path = tmp_path / "model.safetensors"
     save_file(build_flowernet(8, 3).state_dict(), path)
-    (tmp_path / "model.json").write_text(json.dumps({"mean": [0.1] * 3, "std": [0.2] * 3}))
+    card = {"mean": [0.1] * 3, "std": [0.2] * 3, "input_size_px": 48}
+    (tmp_path / "model.json").write_text(json.dumps(card))
     return path
 
 
@@ -35,7 +36,7 @@ def test_no_weights_are_nothing_to_load() -> None:
 def test_all_weights_but_a_head_for_other_classes_are_taken(saved: Path) -> None:
     pretrained = load_pretrained(model(saved))
     assert pretrained is not None
-    assert pretrained.mean == [0.1] * 3
+    assert (pretrained.mean, pretrained.size_px) == ([0.1] * 3, 48)
     network = build_flowernet(8, 5)
     known = put_into(network, pretrained)
     assert set(network.state_dict()) - known == {"head.weight", "head.bias"}

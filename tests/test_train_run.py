@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from stages.common.classifier import ModelCard
 from stages.common.errors import UserError
 from stages.common.network import build_flowernet
 from stages.common.params import Params, Train
@@ -21,6 +20,7 @@ from stages.train.saving import Saver
 from stages.train.schedule import draw_order
 from stages.train.stopping import Stopped, StopRequest
 from stages.train.vault import Vault
+from tests.conftest import card_of
 
 ALONE = Processes(torch.device("cpu"))
 
@@ -30,6 +30,9 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+HEADER = ["epoch", "train_loss", "val_loss", "val_accuracy", "learning_rate"]
+
+
 def network() -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -37,16 +40,7 @@ def network() -> nn.Module:
 
 
 def new_run(store: Store, params: Train, known: frozenset[str] = frozenset()) -> Run:
-    meta = store.meta
-    card = ModelCard(
-        architecture="flowernet",
-        width=8,
-        classes=meta.classes,
-        image_size_px=meta.image_size_px,
-        mean=meta.mean,
-        std=meta.std,
-    )
-    return Run(network(), card, store, params, ALONE, known)
+    return Run(network(), card_of(store), store, params, ALONE, known)
 
 
 def saver(stop: StopRequest | None = None, every_seconds: float = 1e9) -> Saver:
@@ -139,7 +133,7 @@ def test_one_batch_can_be_overfitted(store: Store, params: Params) -> None:
     )
     learner = Learner(network(), quiet, 20, ALONE)
     photos = SplitPhotos.of(store, "train")
-    augment = Augmentation(quiet, store.meta, len(photos), epoch=1, size_px=32)
+    augment = Augmentation(quiet, card_of(store), len(photos), epoch=1, size_px=32)
     batch = list(load_batches(photos, draw_order(0, 1, 40)[:16], 16, 0, ALONE))
     losses = RunningLoss(1, ALONE)
     train_one_epoch(learner, batch * 40, augment, losses)
@@ -154,7 +148,7 @@ def test_validation_weights_a_short_last_batch_by_size(store: Store, params: Par
     photos = SplitPhotos.of(store, "train")
     order = draw_order(0, 1, 40)
     by_16, by_40 = (
-        validate(learner, load_batches(photos, order, size, 0, ALONE), run._normalise)
+        validate(learner, load_batches(photos, order, size, 0, ALONE), run._to_input)
         for size in (16, 40)
     )
     assert by_16 == pytest.approx(by_40)
@@ -165,8 +159,16 @@ def test_every_epoch_prints_a_line_of_80_columns(
 ) -> None:
     train(store, params.train)
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split("  ")[0] for line in lines[:3]] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
-    assert lines[3].startswith("kept epoch ")
+    assert lines[0].split() == [*HEADER, "images/s", "left"]
+    rows = pd.read_csv("metrics/loss.csv").itertuples(index=False)
+    best = int(lines[4].removeprefix("kept epoch ").partition(",")[0])
+    for line, row in zip(lines[1:4], rows, strict=True):
+        epoch, train_loss, _, accuracy, *_ = line.split()
+        assert epoch == f"{row.epoch}/3"
+        assert train_loss == f"{row.train_loss:.3f}"
+        assert accuracy.rstrip("*") == f"{row.val_accuracy:.1%}"
+    stars = [number for number, line in enumerate(lines[1:4], start=1) if "*" in line]
+    assert stars[-1] == best
     assert max(map(len, lines)) <= 80
 
 
@@ -234,3 +236,12 @@ def test_bfloat16_trains_and_differs(store: Store, params: Params) -> None:
     rough, weights = train(store, params.train.model_copy(update={"precision": "bf16"}))
     assert rough != exact
     assert all(weight.dtype != torch.bfloat16 for weight in weights.values())
+
+
+def test_an_image_size_that_the_network_cannot_take_is_one_clear_line(
+    store: Store, params: Params
+) -> None:
+    """A network for images of one size, as torchvision's vision transformers are."""
+    one_size = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2))
+    with pytest.raises(UserError, match=r"model\.name: .* cannot take images of 16 px: .*shapes"):
+        Run(one_size, card_of(store), store, params.train, ALONE)

@@ -19,16 +19,17 @@ from stages.train.processes import joined
 
 
 def normalise(*arguments) -> torch.Tensor:
-    return classifier.normalise(*arguments).double()
+    return normalise_in_float32(*arguments).double()
 
 
 def draw_augmentation(*arguments) -> torch.Tensor:
     return drawn_in_float32(*arguments).double()
 
 
+normalise_in_float32 = classifier.normalise
 drawn_in_float32 = augment.draw_augmentation
 vars(augment).update(draw_augmentation=draw_augmentation, normalise=normalise)
-vars(run).update(normalise=normalise)
+vars(classifier).update(normalise=normalise)
 
 params, store, size = load_params(), open_store(Path(sys.argv[1])), int(sys.argv[2])
 be_deterministic(threads=1)

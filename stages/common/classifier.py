@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from stages.common.errors import UserError
 from stages.common.files import new_folder, write_bytes, write_json
@@ -50,6 +51,9 @@ class ModelCard(BaseModel):
     classes: Annotated[list[str], Field(min_length=2)]
     """In the order of the logits."""
     image_size_px: Annotated[int, Field(ge=1)]
+    """Side of the square that a photo is decoded to, as in the store."""
+    input_size_px: Annotated[int, Field(ge=1)]
+    """Side of what the network sees: the square is scaled to it."""
     mean: Annotated[list[float], Field(min_length=3, max_length=3)]
     """Per channel, of values in [0, 1]."""
     std: Annotated[list[float], Field(min_length=3, max_length=3)]
@@ -93,7 +97,7 @@ class Classifier:
         filled = np.zeros((PASS_PHOTOS, *images.shape[1:]), np.uint8)
         filled[: len(images)] = images
         pixels = torch.from_numpy(filled).to(self.device)
-        photos = normalise(pixels, self.card.mean, self.card.std)
+        photos = to_input(pixels, self.card)
         logits = self.network(photos), self.network(photos.flip(3))
         return average_views(*(each.cpu().double() for each in logits)).numpy()
 
@@ -101,6 +105,14 @@ class Classifier:
 def average_views(logits: Tensor, mirrored: Tensor) -> Tensor:
     """Return the mean probabilities of photos and their mirror images, all (B, classes)."""
     return torch.stack([logits, mirrored]).softmax(dim=2).mean(dim=0)
+
+
+def to_input(images: Tensor, card: ModelCard) -> Tensor:
+    """Turn photos of bytes, uint8 (B, S, S, 3), into what the card's network sees."""
+    photos = normalise(images, card.mean, card.std)
+    if card.input_size_px == card.image_size_px:
+        return photos
+    return F.interpolate(photos, size=[card.input_size_px] * 2, mode="bilinear")
 
 
 def normalise(images: Tensor, mean: list[float], std: list[float]) -> Tensor:

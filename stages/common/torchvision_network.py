@@ -42,18 +42,20 @@ def check_name(name: str) -> None:
 
 @dataclass(frozen=True)
 class DefaultWeights:
-    """Where torchvision has a network's weights, and how photos must be normalised for them."""
+    """Where torchvision has a network's weights, and what photos must be like for them."""
 
     url: str
     mean: list[float]
     std: list[float]
+    size_px: int
 
 
 def default_weights(name: str) -> DefaultWeights:
     """Return what torchvision says of a network's weights."""
     entry = zoo.get_model_weights(name).DEFAULT
     transforms = entry.transforms()
-    return DefaultWeights(entry.url, list(transforms.mean), list(transforms.std))
+    mean, std, (size_px,) = transforms.mean, transforms.std, transforms.crop_size
+    return DefaultWeights(entry.url, list(mean), list(std), size_px)
 
 
 def head_name(network: nn.Module) -> str:

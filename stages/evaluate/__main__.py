@@ -47,7 +47,8 @@ def main() -> None:
     write_csv(METRICS / "predictions.csv", predictions)
     write_csv(METRICS / "calibration.csv", bin_by_confidence(labels, probabilities).round(DECIMALS))
     write_bytes(METRICS / "mistakes.png", png(draw_mistakes(predictions, store)))
-    write_bytes(METRICS / "augmented.png", png(draw_augmented(store, params.train)))
+    augmented = draw_augmented(store, classifier.card, params.train)
+    write_bytes(METRICS / "augmented.png", png(augmented))
     write_json(METRICS / "evaluation.json", evaluation)
     print(
         f"test accuracy {evaluation['accuracy']:.1%} of {evaluation['images']} photos "

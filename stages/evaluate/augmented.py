@@ -10,9 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from stages.common.classifier import ModelCard
 from stages.common.drawing import PER_ROW, Section, Tile, draw
 from stages.common.params import Train
-from stages.common.store import Store, StoreMeta
+from stages.common.store import Store
 from stages.train.augment import Augmentation
 from stages.train.schedule import image_sizes
 
@@ -23,18 +24,19 @@ Pixels = npt.NDArray[np.uint8]
 Positions = npt.NDArray[np.int64]
 
 
-def draw_augmented(store: Store, params: Train) -> Image.Image:
+def draw_augmented(store: Store, card: ModelCard, params: Train) -> Image.Image:
     """Draw a row per photo: as it is in the store, then in epochs from the first to the last."""
     split = store.indices("train")
     chosen = choose(store.labels[split])
-    sizes = image_sizes(params.first_image_size_px, store.meta.image_size_px, params.epochs)
+    sizes = image_sizes(params.first_image_size_px, card.input_size_px, params.epochs)
     columns: dict[tuple[str, ...], list[Pixels]] = {
         ("as stored",): list(store.images[split[chosen]])
     }
     for epoch in spread(params.epochs, PER_ROW - 1):
         size = sizes[epoch - 1]
-        augment = Augmentation(params, store.meta, len(split), epoch, size)
-        columns[f"epoch {epoch}", f"{size} px"] = list(see(store, augment, split, chosen))
+        augment = Augmentation(params, card, len(split), epoch, size)
+        seen = augment(torch.from_numpy(store.images[split[chosen]]), torch.from_numpy(chosen))
+        columns[f"epoch {epoch}", f"{size} px"] = list(to_bytes(seen, card))
     pictures = [column[row] for row in range(len(chosen)) for column in columns.values()]
     names = store.manifest["class"].iloc[split[chosen]]
     rows = [
@@ -42,12 +44,6 @@ def draw_augmented(store: Store, params: Train) -> Image.Image:
         for row, name in enumerate(names)
     ]
     return draw([Section(TITLE, []), *rows], pictures.__getitem__)
-
-
-def see(store: Store, augment: Augmentation, split: Positions, chosen: Positions) -> Pixels:
-    """Augment photos of the train split; return them in colours again, (B, S, S, 3)."""
-    images = torch.from_numpy(store.images[split[chosen]])
-    return to_bytes(augment(images, torch.from_numpy(chosen)), store.meta)
 
 
 def choose(labels: npt.NDArray[np.int64]) -> Positions:
@@ -62,7 +58,7 @@ def spread(epochs: int, count: int) -> list[int]:
     return sorted({round(epoch) for epoch in np.linspace(1, epochs, count)})
 
 
-def to_bytes(photos: Tensor, meta: StoreMeta) -> Pixels:
+def to_bytes(photos: Tensor, card: ModelCard) -> Pixels:
     """Turn what a network sees, (B, 3, H, W), back into colours, uint8 of shape (B, H, W, 3)."""
-    values = photos.permute(0, 2, 3, 1) * torch.tensor(meta.std) + torch.tensor(meta.mean)
+    values = photos.permute(0, 2, 3, 1) * torch.tensor(card.std) + torch.tensor(card.mean)
     return (values * 255).round().clamp(0, 255).to(torch.uint8).numpy()

@@ -8,7 +8,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from stages.common.classifier import Classifier, average_views, normalise
+from stages.common.classifier import Classifier, average_views, to_input
 
 STEPS = (
     "Turn the photo upright by its EXIF orientation; convert it to RGB, transparency on white; "
@@ -32,7 +32,7 @@ class Graph(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map uint8 (B, S, S, 3) to float32 (B, classes)."""
-        photos = normalise(images, self.card.mean, self.card.std)
+        photos = to_input(images, self.card)
         return average_views(self.network(photos), self.network(photos.flip(3)))
 
 

@@ -85,13 +85,15 @@ def first_network(params: Params, classes: int) -> torch.nn.Module:
 
 
 def describe_model(params: Params, store: Store, pretrained: Pretrained | None) -> ModelCard:
-    """Return what model.json will say of the model; mean and deviation follow given weights."""
+    """Return what model.json will say of the model; the input follows given weights."""
     colors = pretrained or store.meta
+    size_px = store.meta.image_size_px
     return ModelCard(
         architecture=params.model.name,
         width=params.model.width,
         classes=store.meta.classes,
-        image_size_px=store.meta.image_size_px,
+        image_size_px=size_px,
+        input_size_px=pretrained.size_px if pretrained else size_px,
         mean=colors.mean,
         std=colors.std,
     )

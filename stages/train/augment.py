@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from stages.common.classifier import ModelCard, normalise
 from stages.common.params import Train
-from stages.common.store import StoreMeta
 
 CROP_ASPECT = 4 / 3
 """A crop's width to its height is drawn between 1 / CROP_ASPECT and CROP_ASPECT."""
@@ -26,7 +25,7 @@ class Augmentation:
     Parameters
     ----------
     params : Train
-    colors : StoreMeta or ModelCard
+    card : ModelCard
         For mean and standard deviation per channel.
     photos : int
         Photos in the train split.
@@ -41,13 +40,13 @@ class Augmentation:
     def __init__(
         self,
         params: Train,
-        colors: StoreMeta | ModelCard,
+        card: ModelCard,
         photos: int,
         epoch: int,
         size_px: int,
         device: torch.device | None = None,
     ) -> None:
-        self._colors = colors
+        self._card = card
         self._size_px = size_px
         self._draws = draw_augmentation(params, epoch, photos).to(device)
 
@@ -65,7 +64,7 @@ class Augmentation:
         float32 tensor of shape (B, 3, size_px, size_px)
             In channels-last memory format.
         """
-        photos = normalise(images, self._colors.mean, self._colors.std)
+        photos = normalise(images, self._card.mean, self._card.std)
         draws = self._draws[positions.to(images.device, non_blocking=True)]
         return recolor(crop(photos, draws[:, :4], self._size_px), draws[:, 4:])
 

@@ -1,6 +1,6 @@
 """What cannot be trained is said before the first step, and a full memory in words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -35,6 +35,27 @@ def check_batches(photos: int, batch_size: int, network: nn.Module, processes: i
             f"of {photos} photos for train.processes = {processes}; change one of them so that "
             "every process has a photo of every batch"
         )
+
+
+@torch.no_grad()
+def check_sizes(network: nn.Module, sizes: Iterable[int]) -> None:
+    """Refuse image sizes that the network cannot take: some know one size alone.
+
+    Raises
+    ------
+    UserError
+    """
+    network.eval()
+    weight = next(network.parameters())
+    for size_px in sorted(set(sizes)):
+        try:
+            network(weight.new_zeros(1, 3, size_px, size_px))
+        except (RuntimeError, AssertionError, ValueError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise UserError(
+                f"params.yaml: model.name: the network cannot take images of {size_px} px: "
+                f"{reason:.100}; change train.first_image_size_px or prepare.image_size_px"
+            ) from error
 
 
 @contextmanager

@@ -26,6 +26,11 @@ class Epoch:
         return self.val_accuracy, -self.val_loss
 
 
+def best_epoch(history: list[Epoch]) -> Epoch:
+    """Return the first of the epochs with the highest validation accuracy and lowest loss."""
+    return max(history, key=Epoch.rank)
+
+
 def write_history(history: list[Epoch], path: Path = LOSS_CSV) -> None:
     """Write all epochs so far, so that the file can be watched while the training runs."""
     table = pd.DataFrame([asdict(epoch) for epoch in history])

@@ -97,14 +97,14 @@ def train_one_epoch(
 
 @torch.inference_mode()
 def validate(
-    learner: Learner, batches: Iterable[Batch], normalise: Callable[[Tensor], Tensor]
+    learner: Learner, batches: Iterable[Batch], to_input: Callable[[Tensor], Tensor]
 ) -> tuple[float, float]:
     """Return the averaged weights' mean loss per photo and accuracy, from 0 to 1."""
     loss_sum, correct, photos = sums = torch.zeros(3, device=learner.device)
     for images, labels, _ in batches:
         images = images.to(learner.device, non_blocking=True)
         labels = labels.to(learner.device, non_blocking=True)
-        logits = learner.averaged.network(normalise(images))
+        logits = learner.averaged.network(to_input(images))
         loss_sum += learner.loss_fn(logits, labels) * len(labels)
         correct += (logits.argmax(dim=1) == labels).sum()
         photos += len(labels)

@@ -21,12 +21,14 @@ HERE = "params.yaml: model.weights"
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Weights, and how photos must be normalised for them."""
+    """Weights, and what photos must be like for them."""
 
     weights: dict[str, Tensor]
     mean: list[float]
     std: list[float]
     """Per channel, of values in [0, 1]."""
+    size_px: int
+    """Side of the images."""
     sha256: str
     path: Path
 
@@ -45,7 +47,7 @@ def load_pretrained(model: Model) -> Pretrained | None:
         path = Path(model.weights)
         content = _read(path)
         weights = _parse(path, content)
-        mean, std = _our_colors(path.with_name("model.json"))
+        mean, std, size_px = _our_photos(path.with_name("model.json"))
     else:
         # Imported here, because it takes two seconds that flowernet need not wait.
         from stages.common.torchvision_network import default_weights
@@ -57,8 +59,8 @@ def load_pretrained(model: Model) -> Pretrained | None:
             _download_once(theirs.url, path)
         content = _read(path)
         weights = _parse(path, content)
-        mean, std = theirs.mean, theirs.std
-    return Pretrained(weights, mean, std, hashlib.sha256(content).hexdigest(), path)
+        mean, std, size_px = theirs.mean, theirs.std, theirs.size_px
+    return Pretrained(weights, mean, std, size_px, hashlib.sha256(content).hexdigest(), path)
 
 
 def put_into(network: nn.Module, pretrained: Pretrained) -> frozenset[str]:
@@ -124,15 +126,15 @@ def _parse(path: Path, content: bytes) -> dict[str, Tensor]:
 _SAVE = "save them with torch.save(network.state_dict(), path), or as safetensors"
 
 
-def _our_colors(card: Path) -> tuple[list[float], list[float]]:
-    """Return mean and standard deviation from the model.json beside a flowernet's weights."""
+def _our_photos(card: Path) -> tuple[list[float], list[float], int]:
+    """Return mean, deviation and size from the model.json beside a flowernet's weights."""
     try:
         content = json.loads(card.read_bytes())
-        return content["mean"], content["std"]
+        return content["mean"], content["std"], content["input_size_px"]
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
-            f"{HERE}: {card} is not there or has no mean and std; a flowernet's weights need the "
-            "model.json that was written with them beside them"
+            f"{HERE}: {card} is not there or lacks mean, std or input_size_px; a flowernet's "
+            "weights need the model.json that was written with them beside them"
         ) from error
 
 

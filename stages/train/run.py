@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stages.common.classifier import ModelCard, normalise
+from stages.common.classifier import ModelCard, to_input
 from stages.common.params import Train
 from stages.common.store import Store
 from stages.train.augment import Augmentation
 from stages.train.batches import Batch, SplitPhotos, load_batches, near
-from stages.train.checks import check_batches, clear_memory_errors
-from stages.train.history import Epoch, write_history
+from stages.train.checks import check_batches, check_sizes, clear_memory_errors
+from stages.train.history import Epoch, best_epoch, write_history
 from stages.train.loop import Learner, train_one_epoch, validate
 from stages.train.processes import Processes
-from stages.train.progress import show_duration, show_progress
+from stages.train.progress import EPOCH_HEADER, show_duration, show_epoch, show_progress
 from stages.train.running_loss import RunningLoss
 from stages.train.saving import Saver
 from stages.train.schedule import draw_order, image_sizes
@@ -62,7 +62,8 @@ class Run:
         check_batches(len(self.photos), params.batch_size, network, self.processes.size)
         steps_per_epoch = math.ceil(len(self.photos) / params.batch_size)
         self.learner = Learner(network, params, steps_per_epoch, processes, pretrained)
-        self.sizes = image_sizes(params.first_image_size_px, card.image_size_px, params.epochs)
+        self.sizes = image_sizes(params.first_image_size_px, card.input_size_px, params.epochs)
+        check_sizes(network, [*self.sizes, card.input_size_px])
         self.history: list[Epoch] = []
         self.losses = RunningLoss(1, self.processes)
         self.best_weights: dict[str, Tensor] = {}
@@ -89,16 +90,19 @@ class Run:
         """
         if self.history and saver:
             write_history(self.history)  # DVC removed what the interrupted run wrote
-        for epoch in range(len(self.history) + 1, self.params.epochs + 1):
+        params = self.params
+        print(EPOCH_HEADER, flush=True)
+        for epoch in range(len(self.history) + 1, params.epochs + 1):
             if self._is_out_of_patience():
-                print(f"no better epoch for {self.params.patience} epochs: ended early")
+                print(f"no better epoch for {params.patience} epochs: ended early")
                 break
-            train_loss = self._train_epoch(epoch, saver)
+            train_loss, rate = self._train_epoch(epoch, saver)
             val_loss, val_accuracy = self._validate()
             self._keep(Epoch(epoch, train_loss, val_loss, val_accuracy, self.learner.schedule.lr))
             if saver:
                 write_history(self.history)
-                print(self._line(), flush=True)
+                line = show_epoch(self.history, params.epochs, rate, self._seconds_left())
+                print(line, flush=True)
                 self._save(saver)
         network = self.learner.averaged.network
         network.load_state_dict(self.best_weights)
@@ -130,7 +134,8 @@ class Run:
             flush=True,
         )
 
-    def _train_epoch(self, epoch: int, saver: Saver | None) -> float:
+    def _train_epoch(self, epoch: int, saver: Saver | None) -> tuple[float, float]:
+        """Return the mean loss per photo, and photos per second."""
         photos, params = self.photos, self.params
         done = len(self.losses) * params.batch_size  # more than 0 after a resume
         order = draw_order(params.seed, epoch, len(photos))[done:]
@@ -143,9 +148,11 @@ class Run:
         fed = self.spent.feeding(batches)
         count = self.processes.size
         shown = show_progress(fed, self.losses, self._title(epoch), len(photos), count)
+        start = time.monotonic()
         with clear_memory_errors(params.batch_size, size_px):
             train_one_epoch(self.learner, self._tended(shown, epoch, saver), augment, self.losses)
-        return self.losses.mean()
+            loss = self.losses.mean()
+        return loss, len(order) / (time.monotonic() - start)
 
     def _tended(self, batches: Iterable[Batch], epoch: int, saver: Saver | None) -> Iterator[Batch]:
         """Yield the batches; between two of them save the state, when it is time.
@@ -171,10 +178,10 @@ class Run:
         order = np.arange(len(self.held_out))
         batches = load_batches(self.held_out, order, self.params.batch_size, 0, self.processes)
         with self.spent.on("validation"):
-            return validate(self.learner, batches, self._normalise)
+            return validate(self.learner, batches, self._to_input)
 
-    def _normalise(self, images: Tensor) -> Tensor:
-        return normalise(images, self.card.mean, self.card.std)
+    def _to_input(self, images: Tensor) -> Tensor:
+        return to_input(images, self.card)
 
     def _is_out_of_patience(self) -> bool:
         waited = len(self.history) - self.best.epoch if self.history else 0
@@ -188,18 +195,13 @@ class Run:
 
     @property
     def best(self) -> Epoch:
-        """The first of the epochs with the highest validation accuracy and lowest loss."""
-        return max(self.history, key=Epoch.rank)
+        """The epoch whose weights are kept."""
+        return best_epoch(self.history)
 
     def _title(self, epoch: int) -> str:
         return f"epoch {epoch:{len(str(self.params.epochs))}}/{self.params.epochs}"
 
-    def _line(self) -> str:
-        """Say what came of the last epoch, in 80 columns."""
-        row, cost = self.history[-1], np.square(self.sizes)  # time goes with an image's area
-        left = (time.monotonic() - self.start) / cost[: row.epoch].sum() * cost[row.epoch :].sum()
-        return (
-            f"{self._title(row.epoch)}  train loss {row.train_loss:.3f}  "
-            f"val loss {row.val_loss:.3f}  accuracy {row.val_accuracy:6.1%}  "
-            f"{show_duration(left)} left"
-        )
+    def _seconds_left(self) -> float:
+        """Estimate how long the other epochs take: the time goes with an image's area."""
+        done, cost = len(self.history), np.square(self.sizes)
+        return float((time.monotonic() - self.start) / cost[:done].sum() * cost[done:].sum())
