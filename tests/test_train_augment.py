@@ -1,6 +1,7 @@
 import numpy as np
 import torch
 
+from stages.common.classifier import normalise
 from stages.common.params import Params
 from stages.common.store import Store
 from stages.train.augment import Augmentation, crop, draw_augmentation, recolor
@@ -58,17 +59,34 @@ def test_a_quarter_crop_is_that_quarter() -> None:
 
 
 def test_neutral_factors_keep_the_colours() -> None:
-    torch.testing.assert_close(recolor(photos(), torch.ones(2, 3)), photos())
+    kept = recolor(photos(), torch.ones(2, 3), torch.zeros(3), torch.ones(3))
+    torch.testing.assert_close(kept, photos())
+
+
+def test_neutral_factors_only_normalise(store: Store) -> None:
+    card = card_of(store)
+    images = torch.from_numpy(store.images[:4].copy())
+    mean, std = 255 * torch.tensor(card.mean), 255 * torch.tensor(card.std)
+    ours = recolor(images.permute(0, 3, 1, 2).float(), torch.ones(4, 3), mean, std)
+    torch.testing.assert_close(ours, normalise(images, card.mean, card.std), atol=1e-5, rtol=0)
 
 
 def test_recolor_by_hand() -> None:
+    def with_factors(images: torch.Tensor, *factors: float) -> torch.Tensor:
+        return recolor(images, torch.tensor([factors]), torch.zeros(3), torch.ones(3))
+
     grey = torch.full((1, 3, 2, 2), 0.5)
-    brighter = recolor(grey, torch.tensor([[1.25, 1.0, 1.0]]))
-    torch.testing.assert_close(brighter, grey + 0.25)
-    no_saturation = recolor(photos(1), torch.tensor([[1.0, 1.0, 0.0]]))
+    torch.testing.assert_close(with_factors(grey, 1.25, 1, 1), grey + 0.25)
+    no_saturation = with_factors(photos(1), 1, 1, 0)
+    red, green, blue = photos(1)[0]
+    torch.testing.assert_close(no_saturation[0, 0], 0.299 * red + 0.587 * green + 0.114 * blue)
     torch.testing.assert_close(no_saturation[:, 0], no_saturation[:, 2])
-    flat = recolor(photos(1), torch.tensor([[1.0, 0.0, 1.0]]))
+    flat = with_factors(photos(1), 1, 0, 1)
+    torch.testing.assert_close(flat, photos(1).mean().expand(1, 3, 16, 16), atol=0.1, rtol=0)
     np.testing.assert_allclose(flat.std(), 0, atol=1e-6)
+    harder = with_factors(photos(1), 1, 1.5, 1)
+    level = photos(1).mean()
+    torch.testing.assert_close(harder, (photos(1) - level) * 1.5 + level)
 
 
 def test_augmented_batches_are_channels_last(params: Params, store: Store) -> None:

@@ -28,7 +28,7 @@ def draw_augmentation(*arguments) -> torch.Tensor:
 
 normalise_in_float32 = classifier.normalise
 drawn_in_float32 = augment.draw_augmentation
-vars(augment).update(draw_augmentation=draw_augmentation, normalise=normalise)
+vars(augment).update(draw_augmentation=draw_augmentation)
 vars(classifier).update(normalise=normalise)
 
 params, store, size = load_params(), open_store(Path(sys.argv[1])), int(sys.argv[2])

@@ -4,12 +4,14 @@ What happens to each photo in an epoch is drawn beforehand as a table from (seed
 per photo, so that it depends neither on the batch size, nor on the order, nor on a resume.
 """
 
+import functools
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.common.classifier import ModelCard, normalise
+from stages.common.classifier import ModelCard
 from stages.common.params import Train
 
 CROP_ASPECT = 4 / 3
@@ -46,9 +48,10 @@ class Augmentation:
         size_px: int,
         device: torch.device | None = None,
     ) -> None:
-        self._card = card
         self._size_px = size_px
         self._draws = draw_augmentation(params, epoch, photos).to(device)
+        self._mean = 255 * torch.tensor(card.mean).to(self._draws)
+        self._std = 255 * torch.tensor(card.std).to(self._draws)
 
     def __call__(self, images: Tensor, positions: Tensor) -> Tensor:
         """Crop, mirror, recolour and normalise a batch.
@@ -64,9 +67,11 @@ class Augmentation:
         float32 tensor of shape (B, 3, size_px, size_px)
             In channels-last memory format.
         """
-        photos = normalise(images, self._card.mean, self._card.std)
         draws = self._draws[positions.to(images.device, non_blocking=True)]
-        return recolor(crop(photos, draws[:, :4], self._size_px), draws[:, 4:])
+        photos = images.permute(0, 3, 1, 2).to(draws.dtype)
+        crops = crop(photos, draws[:, :4], self._size_px)
+        recolored = recolor(crops, draws[:, 4:], self._mean, self._std)
+        return recolored.contiguous(memory_format=torch.channels_last)
 
 
 def draw_augmentation(params: Train, epoch: int, photos: int) -> Tensor:
@@ -93,21 +98,41 @@ def draw_augmentation(params: Train, epoch: int, photos: int) -> Tensor:
 
 def crop(photos: Tensor, draws: Tensor, size_px: int) -> Tensor:
     """Sample each photo's crop, (B, 3, S, S) to (B, 3, size_px, size_px), in one grid sample."""
-    scale, shift = draws[:, :2], draws[:, 2:]
-    theta = torch.cat([torch.diag_embed(scale), shift[:, :, None]], dim=2)  # (B, 2, 3)
-    grid = F.affine_grid(theta, [len(photos), 3, size_px, size_px], align_corners=False)
-    crops = F.grid_sample(photos, grid, padding_mode="reflection", align_corners=False)
-    return crops.contiguous(memory_format=torch.channels_last)
+    scale_x, scale_y, shift_x, shift_y = draws[:, :, None].unbind(1)  # (B, 1)
+    places = torch.arange(size_px, dtype=draws.dtype, device=draws.device)
+    centres = (places + 0.5) * (2 / size_px) - 1
+    x = (centres * scale_x + shift_x)[:, None, :].expand(-1, size_px, -1)  # (B, size_px, size_px)
+    y = (centres * scale_y + shift_y)[:, :, None].expand(-1, -1, size_px)
+    grid = torch.stack([x, y], dim=3)
+    return F.grid_sample(photos, grid, padding_mode="border", align_corners=False)
 
 
-def recolor(photos: Tensor, factors: Tensor) -> Tensor:
-    """Change each photo's brightness, contrast and saturation, (B, 3, H, W) by (B, 3).
+def recolor(photos: Tensor, factors: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Normalise photos and change each one's brightness, contrast and saturation.
 
     Saturation scales a pixel's distance from its grey, contrast its distance from the photo's mean;
-    brightness shifts by as many standard deviations as its factor is away from 1.
+    brightness shifts by as many standard deviations as its factor is away from 1. All of it is one
+    affine map of the colours per photo.
+
+    Parameters
+    ----------
+    photos : tensor of shape (B, 3, H, W)
+    factors : tensor of shape (B, 3)
+    mean, std : tensor of shape (3,)
+        Per channel, of values in the range of the photos.
     """
-    brightness, contrast, saturation = factors[:, :, None, None, None].unbind(1)  # (B, 1, 1, 1)
-    grey = (photos * photos.new_tensor(GREY)[:, None, None]).sum(1, keepdim=True)  # (B, 1, H, W)
-    photos = grey + (photos - grey) * saturation
-    level = photos.mean(dim=(1, 2, 3), keepdim=True)
-    return (photos - level) * contrast + level + (brightness - 1)
+    brightness, contrast, saturation = factors[:, :, None].unbind(1)  # (B, 1)
+    grey = _grey(photos.device, photos.dtype)
+    unit = torch.eye(3, dtype=photos.dtype, device=photos.device)
+    saturate = saturation[:, :, None] * unit + (1 - saturation[:, :, None]) * grey  # (B, 3, 3)
+    linear = contrast[:, :, None] * saturate / std
+    average = photos.mean(dim=(2, 3)) - mean  # (B, 3)
+    level = (saturate / std @ average[:, :, None]).mean(dim=1)  # (B, 1)
+    shift = (1 - contrast) * level + (brightness - 1) - linear @ mean  # (B, 3)
+    return torch.baddbmm(shift[:, :, None], linear, photos.flatten(2)).view_as(photos)
+
+
+@functools.cache
+def _grey(device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Keep GREY on the device: bringing it there for each batch would make a GPU wait."""
+    return torch.tensor(GREY, device=device, dtype=dtype)
