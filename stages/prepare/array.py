@@ -7,8 +7,9 @@ touching a map kills the process, and what is written does not count as the proc
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
@@ -44,12 +45,14 @@ class ArrayFile:
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), 0, size)
 
-    def write(self, rows: Mapping[int, bytes]) -> None:
-        """Put images in their places."""
-        with self.path.open("r+b", buffering=0) as file:
-            for row, pixels in rows.items():
-                file.seek(HEADER_BYTES + row * self.row_bytes)
-                file.write(pixels)
+    def opened(self) -> FileIO:
+        """Open the file for `write`."""
+        return FileIO(self.path, "r+b")
+
+    def write(self, file: FileIO, row: int, pixels: bytes) -> None:
+        """Put an image in its place."""
+        file.seek(HEADER_BYTES + row * self.row_bytes)
+        file.write(pixels)
 
     def read(self, row: int) -> npt.NDArray[np.uint8]:
         """Return an image, uint8 of shape (S, S, 3)."""

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from io import FileIO
 from typing import NamedTuple
 
 import numpy as np
@@ -59,19 +60,18 @@ class Decoder:
 
     def __call__(self, chunk: Chunk) -> list[Decoded]:
         """Decode numbered photos and write their pixels."""
-        rows: dict[int, bytes] = {}
-        decoded = [self._decode(number, content, rows) for number, content in chunk]
-        self.array.write(rows)
-        return decoded
+        with self.array.opened() as file:
+            return [self._decode(number, content, file) for number, content in chunk]
 
-    def _decode(self, number: int, content: Content, rows: dict[int, bytes]) -> Decoded:
-        """Decode one photo and put its pixels in `rows`."""
+    def _decode(self, number: int, content: Content, file: FileIO) -> Decoded:
+        """Decode one photo and write its pixels."""
         try:
             data = _read(content)
             photo = decode_photo(data, self.array.side_px, self.limits)
         except PhotoError as error:
             return Decoded(number, reason=error.reason, detail=error.detail)
-        rows[number] = pixels = photo.square.tobytes()
+        pixels = photo.square.tobytes()
+        self.array.write(file, number, pixels)
         histogram = np.array(photo.square.histogram()).reshape(3, 256)
         return Decoded(
             number,
