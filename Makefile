@@ -7,7 +7,7 @@ BASE ?= main
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro report test check verify kill-test
+.PHONY: help setup repro report test check verify kill-test bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,11 @@ verify: $(READY) repository ## run the pipeline three times, once with kills, an
 KILLS ?= 10
 kill-test: $(READY) repository ## kill stages at all kinds of moments, and compare: make kill-test KILLS=200
 	@$(RUN) python -m tests.kill_harness --kills $(KILLS)
+
+bench: $(READY) ## compare speeds, after `make repro`: a step, prepare (PHOTOS=folder), the tutorial's loop
+	@$(RUN) python -m benchmarks.step
+	@$(if $(PHOTOS),FLOWERBED_PHOTOS="$(PHOTOS)" $(RUN) python -m benchmarks.prepare_speed 3,:)
+	@$(RUN) python -m benchmarks.tutorial
 
 .PHONY: repository
 repository:

@@ -3,13 +3,18 @@ import numpy as np
 from stages.train.schedule import draw_order, image_sizes
 
 
-def test_sizes_grow_to_the_full_size_for_the_last_sixth() -> None:
-    assert image_sizes(64, 128, 12) == [64] * 5 + [96] * 5 + [128] * 2
+def test_sizes_are_small_for_half_the_epochs_and_then_grow() -> None:
+    assert image_sizes(64, 128, 14) == [64] * 7 + [96] * 5 + [112] * 2
+    assert image_sizes(64, 224, 14) == [64] * 7 + [96] * 2 + [128, 160, 192] + [196] * 2
 
 
-def test_sizes_of_a_short_run_end_at_the_full_size() -> None:
-    assert image_sizes(64, 128, 1) == [128]
-    assert image_sizes(64, 128, 2) == [64, 128]
+def test_sizes_of_a_short_run_end_at_the_largest() -> None:
+    assert image_sizes(64, 128, 1) == [112]
+    assert image_sizes(64, 128, 2) == [64, 112]
+
+
+def test_a_first_size_above_the_largest_stays() -> None:
+    assert image_sizes(120, 128, 4) == [120] * 4
 
 
 def test_no_smaller_size_trains_at_the_full_size() -> None:

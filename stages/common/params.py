@@ -120,7 +120,7 @@ class Train(Section):
     save_every_seconds: Annotated[float, Field(gt=0)]
     """Time between saves of the state that an interrupted training goes on from."""
     first_image_size_px: Annotated[int, Field(ge=16, le=1024)]
-    """Side of the first epochs' images; from there it grows to prepare.image_size_px."""
+    """Side of the first epochs' images; from there it grows to 7/8 of prepare.image_size_px."""
     min_crop_area: Annotated[float, Field(gt=0, le=1)]
     """Smallest share of a photo that a training crop shows; 1 crops nothing."""
     color_jitter: Fraction

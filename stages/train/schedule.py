@@ -4,24 +4,35 @@ import numpy as np
 import numpy.typing as npt
 
 STEP_PX = 32
-"""Image sizes grow in these steps: five sizes at most would differ too little to pay."""
+"""Image sizes grow in these steps: sizes nearer to each other would differ too little to pay."""
 
-GROWING_SHARE = 5 / 6
-"""Share of the epochs that see smaller images than the full size."""
+SMALLEST_UNTIL = 1 / 2
+"""Share of the epochs that see the smallest images."""
+
+GROWING_UNTIL = 6 / 7
+"""Share of the epochs after which the images are as large as they get."""
+
+LARGEST = 7 / 8
+"""The largest training images, in a share of the size of the test: a crop shows a flower larger
+than the whole photo does, so that it looks as large in a smaller image."""
 
 
 def image_sizes(first_px: int, full_px: int, epochs: int) -> list[int]:
     """Return the side of the training images in every epoch.
 
-    The size grows in equal stages, since early epochs learn on small images as well and faster, and
-    reaches the full size for the last sixth (Touvron et al., "Fixing the train-test resolution
-    discrepancy", 2019, on why the last epochs should see the size of the test).
+    Early epochs learn on small images as well, and much faster. The last ones see images of LARGEST
+    times the size of the test (Touvron et al., "Fixing the train-test resolution discrepancy",
+    2019). With `first_px` at or above the full size, all epochs see the full size.
     """
-    smaller = list(range(first_px, full_px, STEP_PX))
-    growing = int(epochs * GROWING_SHARE)
+    if first_px >= full_px:
+        return [full_px] * epochs
+    last_px = max(first_px, round(full_px * LARGEST))
+    growing = [*range(first_px + STEP_PX, last_px, STEP_PX)] or [first_px]
+    start, end = int(epochs * SMALLEST_UNTIL), int(epochs * GROWING_UNTIL)
     return [
-        smaller[epoch * len(smaller) // growing] if smaller and epoch < growing else full_px
-        for epoch in range(epochs)
+        *[first_px] * start,
+        *[growing[i * len(growing) // (end - start)] for i in range(end - start)],
+        *[last_px] * (epochs - end),
     ]
 
 
