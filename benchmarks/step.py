@@ -6,6 +6,10 @@ also gathers the photos, augments them, averages the weights and sums the loss. 
 steps each; the ratios are medians over rounds.
 """
 
+# First of all, because it says how PyTorch's threads wait.
+import stages.train  # noqa: F401
+
+# isort: split
 import sys
 import time
 from collections.abc import Callable

@@ -5,6 +5,10 @@ that data/prepared was made from, split as they are there. It prints each one's 
 split after every epoch, and the seconds until then; 0 epochs of the tutorial's leave ours alone.
 """
 
+# First of all, because it says how PyTorch's threads wait.
+import stages.train  # noqa: F401
+
+# isort: split
 import sys
 import time
 from collections.abc import Iterator

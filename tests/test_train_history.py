@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages.train.history import Epoch, write_history
+from stages.train.history import Epoch, best_epoch, write_history
 
 
 def test_history_is_rewritten_whole(tmp_path: Path) -> None:
@@ -18,10 +18,10 @@ def test_history_is_rewritten_whole(tmp_path: Path) -> None:
     assert pd.read_csv(path)["learning_rate"].dtype == float
 
 
-def test_a_better_epoch_is_more_accurate_then_lower_in_loss() -> None:
-    worse, equal, better = (
-        Epoch(1, 1.0, 0.5, 0.8, 0.1),
+def test_the_best_epoch_is_the_first_of_the_lowest_validation_loss() -> None:
+    luckier, best, equal = (
+        Epoch(1, 1.0, 0.5, 0.9, 0.1),
         Epoch(2, 1.0, 0.4, 0.8, 0.1),
-        Epoch(3, 1.0, 0.9, 0.9, 0.1),
+        Epoch(3, 0.9, 0.4, 0.8, 0.1),
     )
-    assert worse.rank() < equal.rank() < better.rank()
+    assert best_epoch([luckier, best, equal]) is best

@@ -78,7 +78,7 @@ class Run:
         Returns
         -------
         Module
-            The averaged weights of the epoch with the highest validation accuracy, in evaluation
+            The averaged weights of the epoch with the lowest validation loss, in evaluation
             mode.
 
         Raises
@@ -188,7 +188,7 @@ class Run:
         return 0 < self.params.patience <= waited
 
     def _keep(self, epoch: Epoch) -> None:
-        if not self.history or epoch.rank() > self.best.rank():
+        if not self.history or epoch.val_loss < self.best.val_loss:
             self.best_weights = copy.deepcopy(self.learner.averaged.network.state_dict())
         self.history.append(epoch)
         self.losses = RunningLoss(epoch.epoch + 1, self.processes)
