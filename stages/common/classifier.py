@@ -6,7 +6,6 @@
 The folder is all that a prediction needs.
 """
 
-import functools
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,18 +127,9 @@ def normalise(images: Tensor, mean: list[float], std: list[float]) -> Tensor:
     float32 tensor of shape (B, 3, H, W)
         In channels-last memory format, which is the order the photos have in the store.
     """
-    centre, scale = _centre_and_scale(tuple(mean), tuple(std), images.device)
+    centre = 255 * torch.tensor(mean, device=images.device)
+    scale = 1 / (255 * torch.tensor(std, device=images.device))
     return ((images - centre) * scale).permute(0, 3, 1, 2)
-
-
-@functools.cache
-def _centre_and_scale(
-    mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Keep them on the device: bringing them there for each batch would make a GPU wait."""
-    centre = torch.tensor(mean) * 255
-    scale = 1 / (torch.tensor(std) * 255)
-    return centre.to(device), scale.to(device)
 
 
 def save_classifier(classifier: Classifier, folder: Path = MODELS) -> None:

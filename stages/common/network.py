@@ -49,8 +49,8 @@ def build_flowernet(width: int, classes: int) -> nn.Module:
         "block2": ResidualBlock(width, 2 * width, stride=2),
         "block3": ResidualBlock(2 * width, 4 * width, stride=2),
         "block4": ResidualBlock(4 * width, 8 * width, stride=2),
-        "average": GlobalAverage(),
-        "head": nn.Linear(8 * width, classes),
+        "pool": MeanAndMaximum(),
+        "head": nn.Linear(2 * 8 * width, classes),
     }
     return nn.Sequential(OrderedDict(layers))
 
@@ -86,12 +86,12 @@ class ResidualBlock(nn.Module):
         return torch.relu(self.body(images) + self.shortcut(images))
 
 
-class GlobalAverage(nn.Module):
-    """The mean over height and width.
+class MeanAndMaximum(nn.Module):
+    """The mean of each channel over height and width, and its maximum.
 
-    A plain mean, because the backward pass of ``AdaptiveAvgPool2d`` is not deterministic on CUDA.
+    The mean tells how much of something is in a photo, the maximum whether it is there at all.
     """
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map (B, C, H, W) to (B, C)."""
-        return images.mean(dim=(2, 3))
+        """Map (B, C, H, W) to (B, 2 C)."""
+        return torch.cat([images.mean(dim=(2, 3)), images.amax(dim=(2, 3))], dim=1)
