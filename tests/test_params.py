@@ -51,6 +51,7 @@ def test_scientific_notation_is_a_number(params_file: Path, written: str, meant:
         ("train", "treads", 2, "train.treads is unknown; did you mean train.threads?"),
         ("evaluate", "zzz", 2, "evaluate.zzz is unknown; known here: device, threads"),
         ("train", "warmup_epochs", 3, "train.warmup_epochs must be below train.epochs = 3, got 3"),
+        ("train", "processes", 99, "train.processes must be at most train.batch_size = "),
         ("data", "photos", "", "data.photos must be a path, got ''"),
         ("prepare", "test_fraction", 0.9, "must be below 1 - validation_fraction = 0.9"),
         ("prepare", "test_fraction", 1e999, "prepare.test_fraction must be a finite number"),

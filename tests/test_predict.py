@@ -206,11 +206,13 @@ def test_bad_photos_get_a_line_each_and_the_others_are_done(
         (tmp_path / name).write_bytes(content)
     empty = tmp_path / "no photos"
     empty.mkdir()
-    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "inner").mkdir()
+    os.mkfifo(tmp_path / "inner/pipe.jpg")
     printed, complaints = run(
         tmp_path / "gone.jpg",
+        tmp_path / ("a" * 300),
         empty,
-        tmp_path / "pipe",
+        tmp_path / "inner",
         *(tmp_path / name for name in bad),
         photos / "rose/03.jpg",
         code=1,
@@ -218,8 +220,9 @@ def test_bad_photos_get_a_line_each_and_the_others_are_done(
     assert len(printed.splitlines()) == 1
     assert [line.removeprefix(f"{tmp_path}/") for line in complaints.splitlines()] == [
         "gone.jpg: not found; name photos or folders of photos that are there",
+        f"{'a' * 300}: cannot be read: File name too long",
         "no photos: holds no photos; name a folder that does, or photos",
-        "pipe: is neither a file nor a folder; name photos or folders of photos",
+        "inner/pipe.jpg: special_file: neither a file nor a folder of photos",
         "cut.jpg: truncated: Premature end of JPEG file",
         "empty.png: empty: the file has no bytes",
         "text.jpg: not_an_image: none of JPEG, PNG, WEBP, BMP, TIFF, GIF",

@@ -1,5 +1,6 @@
 """A folder and every kind of archive give the same store, and nothing from outside."""
 
+import contextlib
 import io
 import os
 import random
@@ -268,3 +269,35 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch):
     monkeypatch.setattr("stages.prepare.folder.os.scandir", refuse)
     with pytest.raises(UserError, match="photos: cannot be listed: Permission denied"):
         listed(tmp_path / "photos")
+
+
+def test_a_class_of_nothing_but_refused_files_is_an_error(tmp_path: Path):
+    plant_clean(tmp_path)
+    (tmp_path / "peony").mkdir()
+    (tmp_path / "peony/1.jpg").symlink_to("gone.jpg")
+    with pytest.raises(UserError, match=r"no file of 'peony' \(link_broken\) can be a photo"):
+        listed(tmp_path)
+
+
+def test_a_name_that_the_system_cannot_have_is_one_clear_line(tmp_path: Path):
+    with pytest.raises(
+        UserError, match=r"data\.photos: .* File name too long; it must be a folder"
+    ):
+        listed(tmp_path / ("a" * 300))
+
+
+def test_a_zip_with_any_wrong_byte_is_read_or_refused(tmp_path: Path):
+    archive = tmp_path / "photos.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for name in ("daisy/1.jpg", "rose/\N{LATIN SMALL LETTER E WITH ACUTE}.jpg"):
+            file.writestr(name, b"photo")
+    whole = archive.read_bytes()
+    for place in range(len(whole)):
+        for bit in (0x01, 0x08, 0x80):
+            damaged = bytearray(whole)
+            damaged[place] ^= bit
+            archive.write_bytes(damaged)
+            with contextlib.suppress(UserError):
+                listing = listed(archive)
+                wanted = {one.entry: [i] for i, one in enumerate(listing.candidates)}
+                list(listing.source.contents(wanted))

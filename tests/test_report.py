@@ -171,6 +171,7 @@ def test_dvcs_own_way_to_write_a_small_number_is_no_change() -> None:
         ("metrics/loss.csv", "epoch\n1\n", "here:metrics/loss.csv: lacks"),
         ("metrics/loss.csv", "", "here:metrics/loss.csv: lacks"),
         ("metrics/predictions.csv", "path,actual\n", "here:metrics/predictions.csv: lacks"),
+        ("metrics/predictions.csv", "path,actual,confidence\n", "predictions.csv: lacks"),
     ],
 )
 def test_a_broken_file_is_one_clear_line(path: str, content: str, message: str) -> None:

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -69,3 +71,10 @@ def test_processes_share_every_batch_without_overlap_or_loss(store: Store, size:
     assert [sorted(batch) for batch in together] == [
         sorted(order[start : start + 16].tolist()) for start in range(0, 40, 16)
     ]
+
+
+def test_a_spawned_worker_gets_the_name_of_the_memory_map_not_its_content(store: Store) -> None:
+    photos = SplitPhotos.of(store, "train")
+    sent = pickle.dumps(photos)
+    assert len(sent) < photos.images.nbytes / 10
+    np.testing.assert_array_equal(pickle.loads(sent).images, photos.images)

@@ -1,14 +1,16 @@
-import json
 import pickle
+import re
 import urllib.error
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torchvision.models as zoo
 from safetensors.torch import save_file
 from torch import nn
 
+from stages.common.classifier import ModelCard
 from stages.common.errors import UserError
 from stages.common.network import build_flowernet, build_network
 from stages.common.params import Model
@@ -24,8 +26,16 @@ def saved(tmp_path: Path) -> Path:
     """The weights of a flowernet for three classes, as a models folder has them."""
     path = tmp_path / "model.safetensors"
     save_file(build_flowernet(8, 3).state_dict(), path)
-    card = {"mean": [0.1] * 3, "std": [0.2] * 3, "input_size_px": 48}
-    (tmp_path / "model.json").write_text(json.dumps(card))
+    card = ModelCard(
+        architecture="flowernet",
+        width=8,
+        classes=["daisy", "rose", "tulip"],
+        image_size_px=64,
+        input_size_px=48,
+        mean=[0.1] * 3,
+        std=[0.2] * 3,
+    )
+    (tmp_path / "model.json").write_text(card.model_dump_json())
     return path
 
 
@@ -45,10 +55,42 @@ def test_all_weights_but_a_head_for_other_classes_are_taken(saved: Path) -> None
     )
 
 
-def test_a_head_for_as_many_classes_is_taken_too(saved: Path) -> None:
+def test_a_head_for_as_many_classes_is_taken_too_but_learns_as_a_new_one(saved: Path) -> None:
     pretrained = load_pretrained(model(saved))
     assert pretrained is not None
-    assert "head.weight" in put_into(build_flowernet(8, 3), pretrained)
+    network = build_flowernet(8, 3)
+    known = put_into(network, pretrained)
+    assert set(network.state_dict()) - known == {"head.weight", "head.bias"}
+    assert torch.equal(network.state_dict()["head.weight"], pretrained.weights["head.weight"])
+
+
+@pytest.mark.parametrize("card", ["[]", "3", '{"mean": null, "std": [1], "input_size_px": "x"}'])
+def test_a_card_that_describes_no_model_is_refused(saved: Path, card: str) -> None:
+    saved.with_name("model.json").write_text(card)
+    with pytest.raises(UserError, match=r"model\.json is not there or does not describe a model"):
+        load_pretrained(model(saved))
+
+
+def test_weights_that_are_not_finite_are_refused(saved: Path) -> None:
+    weights = build_flowernet(8, 3).state_dict()
+    weights["stem.0.1.running_mean"][2] = float("nan")
+    save_file(weights, saved)
+    with pytest.raises(UserError, match=r"stem\.0\.1\.running_mean is not finite"):
+        load_pretrained(model(saved))
+
+
+@pytest.mark.parametrize("name", ["densenet121", "maxvit_t", "googlenet", "inception_v3"])
+def test_the_names_in_the_files_of_torchvision_fit(tmp_path: Path, name: str) -> None:
+    with torch.device("meta"):
+        theirs = zoo.get_model(name)  # with its auxiliary heads, as its weights have them
+    weights = {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", weight): torch.zeros(value.shape)
+        for weight, value in theirs.state_dict().items()
+    }
+    torch.save(weights, tmp_path / "weights.pth")
+    pretrained = load_pretrained(model(tmp_path / "weights.pth", name))
+    assert pretrained is not None
+    assert len(put_into(build_network(name, 8, 5), pretrained)) > 100
 
 
 def test_a_wrong_shape_is_named(saved: Path) -> None:
@@ -108,7 +150,9 @@ def test_nothing_in_a_weight_file_is_run(tmp_path: Path) -> None:
     assert not (tmp_path / "mark").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage", b"\x08" + bytes(7) + b"{}"])
+@pytest.mark.parametrize(
+    "content", [b"", b"garbage", b"hello", b"epoch,loss\n1,2\n", b"\x08" + bytes(7) + b"{}"]
+)
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_garbage_is_refused(tmp_path: Path, content: bytes, suffix: str) -> None:
     path = tmp_path / f"weights{suffix}"

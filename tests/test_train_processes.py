@@ -119,3 +119,12 @@ def test_an_error_of_another_process_is_shown(finished: Project, tmp_path: Path)
     printed = ours.run(sys.executable, "-m", "stages.train", code=1)
     assert "process 1 of 2: out of memory with batches of" in printed.splitlines()[-1]
     assert "Traceback" not in printed
+
+
+@pytest.mark.parametrize(("photos", "size", "fitting"), [(1057, 32, 34), (7, 2, 4), (7, 1, 4)])
+def test_a_last_batch_of_one_photo_is_one_clear_line(photos: int, size: int, fitting: int) -> None:
+    message = rf"last batch of one of {photos} photos, too few for batch norm; choose {fitting},"
+    with pytest.raises(UserError, match=message):
+        check_batches(photos, size, torch.nn.BatchNorm2d(3))
+    check_batches(photos, fitting, torch.nn.BatchNorm2d(3))
+    check_batches(photos, size, torch.nn.Conv2d(3, 8, 3))

@@ -127,6 +127,14 @@ def test_a_diverging_run_stops_with_epoch_batch_and_advice(store: Store, params:
     assert not Path("metrics/loss.csv").exists()
 
 
+def test_a_validation_loss_that_is_not_finite_ends_the_run(store: Store, params: Params) -> None:
+    run = new_run(store, params.train)
+    with torch.no_grad():
+        next(run.learner.averaged.network.buffers()).fill_(float("nan"))
+    with pytest.raises(UserError, match=r"validation loss became nan at epoch 1; lower train\.lr"):
+        run.train(saver())
+
+
 def test_one_batch_can_be_overfitted(store: Store, params: Params) -> None:
     quiet = params.train.model_copy(
         update={"label_smoothing": 0.0, "color_jitter": 0.0, "min_crop_area": 1.0, "lr": 0.01}

@@ -3,6 +3,7 @@ import os
 import pickle
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,12 @@ def test_nothing_is_loaded_as_a_pickle(vault: Vault) -> None:
     vault.save({"harm": subprocess.Popen})
     with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
         vault.load()
+
+
+def test_the_states_of_running_trainings_are_never_dropped(tmp_path: Path) -> None:
+    trainings = [Vault(tmp_path, {"train": number}) for number in range(KEYS_KEPT + 2)]
+    with ExitStack() as stack:
+        for training in trainings:
+            stack.enter_context(training.taken())
+            training.save({"step": 1})
+        assert all(training.load() == {"step": 1} for training in trainings)

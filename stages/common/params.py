@@ -126,11 +126,11 @@ class Train(Section):
     color_jitter: Fraction
     """Largest relative change of brightness, contrast and saturation; 0 changes nothing."""
     freeze_epochs: Annotated[int, Field(ge=0)]
-    """First epochs in which pretrained weights keep still and only the new head learns."""
+    """First epochs in which pretrained weights keep still and only the head learns."""
     pretrained_lr_factor: Annotated[float, Field(ge=0, le=1)]
     """What the learning rate of pretrained weights is multiplied by; the head has the full one."""
     patience: Annotated[int, Field(ge=0)]
-    """Epochs without a new best one after which the training ends; 0 never ends it early."""
+    """Epochs without a lower validation loss that end the training early; 0 never does."""
     precision: Literal["auto", "fp32", "bf16"]
     """Of the convolutions; auto is bf16 on a GPU that is fast at it, fp32 elsewhere."""
     compile: bool
@@ -144,6 +144,15 @@ class Train(Section):
         if warmup >= info.data.get("epochs", math.inf):
             raise ValueError(f"below train.epochs = {info.data['epochs']}")
         return warmup
+
+    @field_validator("processes")
+    @classmethod
+    def _a_photo_for_each_process(cls, processes: int, info: ValidationInfo) -> int:
+        if processes > info.data.get("batch_size", math.inf):
+            raise ValueError(f"at most train.batch_size = {info.data['batch_size']}")
+        if processes > 1 and info.data.get("compile"):
+            raise ValueError("1 where train.compile is true")
+        return processes
 
 
 class Evaluate(Section):

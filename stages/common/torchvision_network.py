@@ -1,15 +1,18 @@
 """torchvision's classification networks by name, with a head for our classes."""
 
 import difflib
+import re
 from dataclasses import dataclass
 
 import torchvision.models as zoo
-from torch import nn
+from torch import Tensor, nn
 
 from stages.common.errors import UserError
 
 HEAD_CLASSES = 1000
 """What torchvision's own heads tell apart, the classes of ImageNet."""
+
+OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d\.)")
 
 
 def build_torchvision_network(name: str, classes: int) -> nn.Module:
@@ -21,7 +24,8 @@ def build_torchvision_network(name: str, classes: int) -> nn.Module:
         If torchvision has no classification network of this name.
     """
     check_name(name)
-    plain = {"init_weights": True, "aux_logits": False}
+    # transform_input: as their weights were trained, on inputs that the network scales itself
+    plain = {"init_weights": True, "aux_logits": False, "transform_input": True}
     options = plain if name in ("googlenet", "inception_v3") else {}
     network: nn.Module = zoo.get_model(name, weights=None, **options)
     replace_head(network, classes)
@@ -58,6 +62,11 @@ def default_weights(name: str) -> DefaultWeights:
     return DefaultWeights(entry.url, list(mean), list(std), size_px)
 
 
+def modern_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename what torchvision's files of densenets still call ``norm.1`` instead of ``norm1``."""
+    return {OLD_NAME.sub(r"\1\2", name): value for name, value in weights.items()}
+
+
 def head_name(network: nn.Module) -> str:
     """Return the dotted name of the layer that gives the logits: the last linear or convolution."""
     kinds = nn.Linear | nn.Conv2d
@@ -72,7 +81,7 @@ def replace_head(network: nn.Module, classes: int) -> None:
     head = getattr(parent, attribute)
     if isinstance(head, nn.Linear):
         assert head.out_features == HEAD_CLASSES
-        setattr(parent, attribute, nn.Linear(head.in_features, classes))
+        setattr(parent, attribute, nn.Linear(head.in_features, classes, head.bias is not None))
     else:
         assert head.out_channels == HEAD_CLASSES
         setattr(parent, attribute, nn.Conv2d(head.in_channels, classes, head.kernel_size))

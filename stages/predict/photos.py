@@ -1,6 +1,7 @@
 """The photos that the command line names, and what is wrong with some of them."""
 
 import os
+import stat
 import sys
 from collections.abc import Iterable
 from math import inf
@@ -39,17 +40,20 @@ def find_photos(arguments: Iterable[Path], complaints: Complaints) -> list[Path]
     """
     found: list[Path] = []
     for path in arguments:
-        if path.is_dir():
-            inside = _walk(path, complaints)
-            if not inside:
-                complaints.add(path, "holds no photos; name a folder that does, or photos")
-            found += inside
-        elif path.is_file():
-            found.append(path)
-        elif path.exists():
-            complaints.add(path, "is neither a file nor a folder; name photos or folders of photos")
-        else:
+        try:
+            mode = path.stat().st_mode
+        except FileNotFoundError:
             complaints.add(path, "not found; name photos or folders of photos that are there")
+        except OSError as error:
+            complaints.add(path, f"cannot be read: {error.strerror}")
+        else:
+            if stat.S_ISDIR(mode):
+                inside = _walk(path, complaints)
+                if not inside:
+                    complaints.add(path, "holds no photos; name a folder that does, or photos")
+                found += inside
+            else:
+                found.append(path)
     return found
 
 
@@ -62,7 +66,10 @@ def read_photo(path: Path, size_px: int) -> npt.NDArray[np.uint8]:
         If it cannot be read or decoded; docs/photos.md lists the reasons.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise PhotoError("special_file", "neither a file nor a folder of photos")
+        if status.st_size > MAX_BYTES:
             raise PhotoError("too_many_bytes", f"over {MAX_BYTES:,} bytes is no photo")
         content = path.read_bytes()
     except OSError as error:

@@ -3,6 +3,7 @@
 import gzip
 import lzma
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -15,7 +16,14 @@ from stages.common.errors import UserError
 from stages.common.photo import PhotoError
 from stages.prepare.entries import Content, Entry, link_target
 
-DAMAGED = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, OSError)
+DAMAGED = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, OSError, ValueError, IndexError, NotImplementedError),
+)
+"""What the readers of archives raise for wrong bytes."""
+
+LONGEST_LINK = 4096
+"""Bytes of the longest path of any system."""
 
 
 class Tar:
@@ -102,7 +110,7 @@ def _tar_entry(member: tarfile.TarInfo) -> Entry:
 def _zip_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Entry:
     mode = member.external_attr >> 16
     if stat.S_ISLNK(mode):
-        content = _zip_content(archive, member)
+        content = _zip_content(archive, member) if member.file_size <= LONGEST_LINK else b""
         target = content.decode(errors="surrogateescape") if isinstance(content, bytes) else ""
         return Entry(member.filename, "link", target=link_target(member.filename, target))
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
@@ -113,10 +121,10 @@ def _zip_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Entry:
 def _zip_content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | PhotoError:
     try:
         return archive.read(member)
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
-        return PhotoError("damaged", f"damaged in the archive: {error}")
     except (RuntimeError, NotImplementedError) as error:  # encrypted, or packed by a rare method
         return PhotoError("unreadable_file", str(error))
+    except DAMAGED as error:
+        return PhotoError("damaged", f"damaged in the archive: {error}")
 
 
 def _unpacked(path: Path) -> BinaryIO:

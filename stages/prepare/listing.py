@@ -57,7 +57,18 @@ def list_photos(path: Path, max_bytes: int) -> Listing:
     candidates.sort(key=lambda candidate: (candidate.path, candidate.folder))
     refused.sort(key=lambda left_out: left_out.path)
     classes = _classes(path, {candidate.folder for candidate in candidates})
+    _check_lost(path, {shown(one.folder): one.reason for one in refused if one.folder}, classes)
     return Listing(source, classes, candidates, refused, len(entries) - len(named))
+
+
+def _check_lost(path: Path, reasons: dict[str, str], classes: list[str]) -> None:
+    """Raise a UserError if a class folder has nothing but what was refused by its name."""
+    lost = [f"{name!r} ({reasons[name]})" for name in sorted(set(reasons) - set(classes))]
+    if lost:
+        raise UserError(
+            f"{path}: no file of {', '.join(lost)} can be a photo; "
+            "add photos that can be used, or remove the folder"
+        )
 
 
 def open_source(path: Path) -> Source:
@@ -68,11 +79,16 @@ def open_source(path: Path) -> Source:
     UserError
         If `path` is neither.
     """
+    allowed = f"a folder or a {', '.join(ARCHIVES)} archive with one folder per class"
+    try:
+        path.stat()
+    except OSError as error:
+        reason = "not found" if isinstance(error, FileNotFoundError) else error.strerror
+        raise UserError(
+            f"params.yaml: data.photos: {path} {reason}; it must be {allowed}"
+        ) from error
     if path.is_dir():
         return Folder(path)
-    allowed = f"a folder or a {', '.join(ARCHIVES)} archive with one folder per class"
-    if not path.exists():
-        raise UserError(f"params.yaml: data.photos: {path} not found; it must be {allowed}")
     for suffix, archive in ARCHIVES.items():
         if path.name.lower().endswith(suffix):
             return archive(path)

@@ -54,6 +54,8 @@ class LeftOut:
     path: str
     reason: str
     detail: str
+    folder: str = ""
+    """The class folder, as the source spells it; nothing outside of one."""
 
 
 @dataclass(frozen=True)
@@ -80,17 +82,18 @@ class Judge:
         if is_unsafe(entry.name):
             return LeftOut(shown(entry.name), "unsafe_name", "absolute, or leads upwards")
         inner = name.removeprefix(self.wrapper)
-        path = shown(inner)
+        path, folder = shown(inner), inner.split("/")[0]
         if "/" not in inner:
             return LeftOut(path, "no_class", "not in a class folder")
         target = self._follow(entry)
         if isinstance(target, str):
-            return LeftOut(path, target, BAD_LINKS[target])
+            return LeftOut(path, target, BAD_LINKS[target], folder)
         if target.kind == "special":
-            return LeftOut(path, "special_file", "a device, a socket or a pipe")
+            return LeftOut(path, "special_file", "a device, a socket or a pipe", folder)
         if target.size > self.max_bytes:
-            return LeftOut(path, "too_many_bytes", f"{target.size} bytes, over {self.max_bytes}")
-        return Candidate(path, inner.split("/")[0], target)
+            detail = f"{target.size} bytes, over {self.max_bytes}"
+            return LeftOut(path, "too_many_bytes", detail, folder)
+        return Candidate(path, folder, target)
 
     def _follow(self, entry: Entry) -> Entry | str:
         """Return the file that a link leads to inside the source, or the reason to refuse it."""

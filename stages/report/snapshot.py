@@ -120,7 +120,7 @@ class _Source:
             table = pd.read_csv(
                 io.BytesIO(content), dtype=dict.fromkeys(texts, str), keep_default_na=False
             )
-            return table.astype(dict.fromkeys(numbers, float))
+            return table.astype(dict.fromkeys(texts, str) | dict.fromkeys(numbers, float))
         except (ValueError, KeyError) as error:
             detail = str(error).splitlines()[0]
             raise self._broken(path, f"lacks {[*texts, *numbers]}: {detail}") from error

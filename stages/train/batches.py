@@ -1,6 +1,8 @@
 """Batches of photos, gathered whole: from the store's memory map, or from a GPU's own memory."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +34,18 @@ class SplitPhotos(Dataset[Batch]):
     def of(cls, store: Store, split: Split) -> "SplitPhotos":
         """Take the photos of one split."""
         return cls(store.images, store.labels, store.indices(split))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give a worker process the memory map's file instead of its content."""
+        images = self.images
+        path = images.filename if isinstance(images, np.memmap) else None
+        return {**self.__dict__, "images": Path(path) if path else images}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Map the file again."""
+        if isinstance(state["images"], Path):
+            state["images"] = np.load(state["images"], mmap_mode="r", allow_pickle=False)
+        self.__dict__.update(state)
 
     def __len__(self) -> int:
         """Return the number of photos."""
@@ -94,6 +108,6 @@ def load_batches(
         batch_size=None,  # the sampler's items are whole batches
         num_workers=0 if resident else workers,
         worker_init_fn=start_worker,
-        pin_memory=torch.cuda.is_available() and not resident,
+        pin_memory=processes.device.type == "cuda" and not resident,
         generator=torch.Generator(),  # else it would draw its seed from the global random state
     )

@@ -24,12 +24,14 @@ def check_batches(photos: int, batch_size: int, network: nn.Module, processes: i
             f"got {batch_size}"
         )
     has_batch_norm = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
-    if photos % batch_size == 1 and has_batch_norm:
+    last = photos % batch_size or batch_size
+    if last == 1 and has_batch_norm:
+        fitting = next(size for size in range(batch_size + 1, photos + 1) if photos % size != 1)
         raise UserError(
             f"params.yaml: train.batch_size is {batch_size}, which leaves a last batch of one of "
-            f"{photos} photos, too few for batch norm; choose {batch_size + 1}, for example"
+            f"{photos} photos, too few for batch norm; choose {fitting}, for example"
         )
-    if (last := photos % batch_size or batch_size) < processes:
+    if last < processes:
         raise UserError(
             f"params.yaml: train.batch_size is {batch_size}, which leaves a last batch of {last} "
             f"of {photos} photos for train.processes = {processes}; change one of them so that "

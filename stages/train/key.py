@@ -42,10 +42,10 @@ def describe_training(
 
 def _hash_code() -> dict[str, str]:
     """Return the sha256 of every module of the project that this process runs."""
-    modules = {name: module for name, module in sys.modules.items() if name.startswith("stages.")}
-    files = {name: module.__file__ for name, module in modules.items()}
+    specs = [module.__spec__ for module in sys.modules.values() if hasattr(module, "__spec__")]
+    files = {spec.name: spec.origin for spec in specs if spec and spec.name.startswith("stages.")}
     return {
         name: hashlib.sha256(Path(file).read_bytes()).hexdigest()
-        for name, file in files.items()
+        for name, file in sorted(files.items())
         if file
     }

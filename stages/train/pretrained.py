@@ -2,16 +2,15 @@
 
 import hashlib
 import io
-import json
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from pydantic import ValidationError
 from safetensors.torch import load
 from torch import Tensor, nn
 
+from stages.common.classifier import ModelCard
 from stages.common.errors import UserError
 from stages.common.network import FLOWERNET
 from stages.common.params import Model
@@ -50,7 +49,7 @@ def load_pretrained(model: Model) -> Pretrained | None:
         mean, std, size_px = _our_photos(path.with_name("model.json"))
     else:
         # Imported here, because it takes two seconds that flowernet need not wait.
-        from stages.common.torchvision_network import default_weights
+        from stages.common.torchvision_network import default_weights, modern_names
 
         theirs = default_weights(model.name)
         path = Path(model.weights)
@@ -58,7 +57,7 @@ def load_pretrained(model: Model) -> Pretrained | None:
             path = Path(torch.hub.get_dir(), "checkpoints", Path(theirs.url).name)
             _download_once(theirs.url, path)
         content = _read(path)
-        weights = _parse(path, content)
+        weights = modern_names(_parse(path, content))
         mean, std, size_px = theirs.mean, theirs.std, theirs.size_px
     return Pretrained(weights, mean, std, size_px, hashlib.sha256(content).hexdigest(), path)
 
@@ -69,7 +68,8 @@ def put_into(network: nn.Module, pretrained: Pretrained) -> frozenset[str]:
     Returns
     -------
     set of str
-        The names of the network's weights that are pretrained now.
+        The names of the network's weights that are pretrained now; the head's never are, because
+        the classes may be others.
 
     Raises
     ------
@@ -77,9 +77,10 @@ def put_into(network: nn.Module, pretrained: Pretrained) -> frozenset[str]:
         If they are another network's.
     """
     ours = network.state_dict()
-    head = {name for name, _ in list(network.named_parameters())[-2:]}  # its weight and its bias
+    last = list(network.named_parameters())[-1][0].rpartition(".")[0]
+    head = {f"{last}.weight", f"{last}.bias"}
     counters = {name for name in ours if name.endswith("num_batches_tracked")}  # not in old files
-    missing = set(ours) - set(pretrained.weights) - counters
+    missing = set(ours) - set(pretrained.weights) - counters - head
     problems = [f"{name} is missing" for name in ours if name in missing]
     auxiliary = ("AuxLogits.", "aux1.", "aux2.")  # heads that only their training used
     theirs = {n: value for n, value in pretrained.weights.items() if not n.startswith(auxiliary)}
@@ -94,10 +95,11 @@ def put_into(network: nn.Module, pretrained: Pretrained) -> frozenset[str]:
     if problems:
         raise UserError(
             f"{HERE}: {pretrained.path} holds another network than model.name: {problems[0]} "
-            f"({len(problems)} differences); set model.name to the network of these weights"
+            f"({len(problems)} differences); set model.name and model.width to what these weights "
+            "are of"
         )
     network.load_state_dict(fitting, strict=False)
-    return frozenset(fitting)
+    return frozenset(fitting) - head
 
 
 def _read(path: Path) -> bytes:
@@ -113,13 +115,18 @@ def _parse(path: Path, content: bytes) -> dict[str, Tensor]:
     """Read a state file, .safetensors or PyTorch's, without running anything in it."""
     try:
         if path.suffix == ".safetensors":
-            return load(content)
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
+            state = load(content)
+        else:
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a file of any other kind makes them raise
         reason = str(error).strip().partition("\n")[0]
         raise UserError(f"{HERE}: {path} holds no plain weights: {reason:.80}; {_SAVE}") from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
         raise UserError(f"{HERE}: {path} holds more than a network's weights; {_SAVE}")
+    if broken := [name for name, value in state.items() if not value.isfinite().all()]:
+        raise UserError(f"{HERE}: {path}: {broken[0]} is not finite; take weights that are whole")
     return state
 
 
@@ -129,11 +136,11 @@ _SAVE = "save them with torch.save(network.state_dict(), path), or as safetensor
 def _our_photos(card: Path) -> tuple[list[float], list[float], int]:
     """Return mean, deviation and size from the model.json beside a flowernet's weights."""
     try:
-        content = json.loads(card.read_bytes())
-        return content["mean"], content["std"], content["input_size_px"]
-    except (OSError, ValueError, KeyError) as error:
+        read = ModelCard.model_validate_json(card.read_bytes())
+        return read.mean, read.std, read.input_size_px
+    except (OSError, ValidationError) as error:
         raise UserError(
-            f"{HERE}: {card} is not there or lacks mean, std or input_size_px; a flowernet's "
+            f"{HERE}: {card} is not there or does not describe a model; a flowernet's "
             "weights need the model.json that was written with them beside them"
         ) from error
 

@@ -44,17 +44,17 @@ def show_progress(
                 last_look = time.monotonic()
 
 
-EPOCH_HEADER = "   epoch  train_loss  val_loss  val_accuracy  learning_rate  images/s  left"
+EPOCH_HEADER = "   epoch  train_loss  val_loss   val_accuracy  learning_rate  images/s  left"
 """The columns of `show_epoch`: those of loss.csv, the speed of training, and the time left."""
 
 
 def show_epoch(history: list[Epoch], epochs: int, rate: float, seconds_left: float) -> str:
-    """Write the last epoch's row, in 80 columns; the best one so far has a star."""
+    """Write the last epoch's row, in 80 columns; the lowest val_loss so far has a star."""
     row = history[-1]
     star = "*" if row is best_epoch(history) else " "
     return (
-        f"{f'{row.epoch}/{epochs}':>8}  {row.train_loss:10.3f}  {row.val_loss:8.3f}  "
-        f"{row.val_accuracy:11.1%}{star}  {row.learning_rate:13.2g}  {rate:8.0f}  "
+        f"{f'{row.epoch}/{epochs}':>8}  {row.train_loss:10.3f}  {row.val_loss:8.3f}{star}  "
+        f"{row.val_accuracy:12.1%}  {row.learning_rate:13.2g}  {rate:8.0f}  "
         f"{show_duration(seconds_left)}"
     )
 

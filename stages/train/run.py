@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from stages.common.classifier import ModelCard, to_input
+from stages.common.errors import UserError
 from stages.common.params import Train
 from stages.common.store import Store
 from stages.train.augment import Augmentation
@@ -106,7 +107,11 @@ class Run:
                 self._save(saver)
         network = self.learner.averaged.network
         network.load_state_dict(self.best_weights)
-        print(f"kept epoch {self.best.epoch}, validation accuracy {self.best.val_accuracy:.1%}")
+        best = self.best
+        print(
+            f"kept epoch {best.epoch}, validation loss {best.val_loss:.3f}, "
+            f"accuracy {best.val_accuracy:.1%}"
+        )
         print(f"time: {self.spent.describe()}")
         return network
 
@@ -178,7 +183,13 @@ class Run:
         order = np.arange(len(self.held_out))
         batches = load_batches(self.held_out, order, self.params.batch_size, 0, self.processes)
         with self.spent.on("validation"):
-            return validate(self.learner, batches, self._to_input)
+            loss, accuracy = validate(self.learner, batches, self._to_input)
+        if not math.isfinite(loss):
+            raise UserError(
+                f"training diverged: the validation loss became {loss} at epoch "
+                f"{len(self.history) + 1}; lower train.lr in params.yaml"
+            )
+        return loss, accuracy
 
     def _to_input(self, images: Tensor) -> Tensor:
         return to_input(images, self.card)

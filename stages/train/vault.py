@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +63,9 @@ class Vault:
             try:
                 self._lock.acquire(timeout=0)
             except Timeout as error:
+                who = f"process {owner.read_text()}" if owner.exists() else "another process"
                 raise UserError(
-                    f"process {owner.read_text()} is at this very training already; wait for it or "
+                    f"{who} is at this very training already; wait for it or "
                     "stop it, then run the same command again"
                 ) from error
         try:
@@ -100,7 +101,7 @@ class Vault:
     def _read(self, path: Path) -> State:
         """Return a file's state; a ValueError says why it cannot be trusted."""
         content = _unseal(path.read_bytes())
-        saved = torch.load(io.BytesIO(content), weights_only=True)
+        saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         if saved["key"] != self._document:
             raise ValueError("it is of another training")
         state: State = saved["state"]
@@ -131,7 +132,17 @@ def _unseal(sealed: bytes) -> bytes:
 
 
 def _drop_oldest(newest: Path) -> None:
-    folders = sorted(newest.parent.iterdir(), key=lambda folder: folder.stat().st_mtime)
-    others = [folder for folder in folders if folder.is_dir() and folder != newest]
+    """Remove the oldest states, but none of a training that is running."""
+    others = [folder for folder in newest.parent.iterdir() if folder.is_dir() and folder != newest]
+    others.sort(key=_last_saved)
     for folder in others[: max(len(others) + 1 - KEYS_KEPT, 0)]:
-        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(Timeout, OSError), FileLock(folder / "lock", timeout=0):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _last_saved(folder: Path) -> float:
+    """Return when a training was last saved; one that just ended has no folder any more."""
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:
+        return 0
