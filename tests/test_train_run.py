@@ -239,6 +239,17 @@ def test_a_full_memory_says_what_to_lower(store: Store, params: Params) -> None:
         run.train(saver())
 
 
+def test_a_network_without_an_exact_form_is_named(store: Store, params: Params) -> None:
+    run = new_run(store, params.train)
+
+    def refuse(images: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("pool_backward_cuda does not have a deterministic implementation, but")
+
+    run.learner.forward = refuse
+    with pytest.raises(UserError, match=r"model\.name: .*\(pool_backward_cuda\); choose another"):
+        run.train(saver())
+
+
 def test_bfloat16_trains_and_differs(store: Store, params: Params) -> None:
     exact, _ = train(store, params.train)
     rough, weights = train(store, params.train.model_copy(update={"precision": "bf16"}))

@@ -17,7 +17,7 @@ CLUTTER = re.compile(
 """Names, beside hidden ones, of what lies in photo folders without being meant as a photo."""
 
 BAD_LINKS = {
-    "link_outside": "points out of the source",
+    "link_outside": "is absolute, or points out of the source",
     "link_loop": "leads back to itself",
     "link_broken": "points to no file of the source",
 }

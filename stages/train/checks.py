@@ -1,4 +1,4 @@
-"""What cannot be trained is said before the first step, and a full memory in words."""
+"""What cannot be trained is said before the first step, and in words what a device refuses."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -61,12 +61,17 @@ def check_sizes(network: nn.Module, sizes: Iterable[int]) -> None:
 
 
 @contextmanager
-def clear_memory_errors(batch_size: int, size_px: int) -> Iterator[None]:
-    """Turn a full memory, the device's or the machine's, into a line that says what to lower."""
+def clear_device_errors(batch_size: int, size_px: int) -> Iterator[None]:
+    """Say what to lower when memory is full, and which network has no exact form on a device."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         text = str(error)
+        if "deterministic implementation" in text:
+            raise UserError(
+                f"params.yaml: model.name: on this device the network gives other digits each time "
+                f"({text.partition(' does not')[0]:.60}); choose another one, or train.device: cpu"
+            ) from error
         if isinstance(error, RuntimeError) and not any(
             sign in text for sign in ("out of memory", "can't allocate memory", "not enough memory")
         ):

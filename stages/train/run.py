@@ -16,7 +16,7 @@ from stages.common.params import Train
 from stages.common.store import Store
 from stages.train.augment import Augmentation
 from stages.train.batches import Batch, SplitPhotos, load_batches, near
-from stages.train.checks import check_batches, check_sizes, clear_memory_errors
+from stages.train.checks import check_batches, check_sizes, clear_device_errors
 from stages.train.history import Epoch, best_epoch, write_history
 from stages.train.loop import Learner, train_one_epoch, validate
 from stages.train.processes import Processes
@@ -154,7 +154,7 @@ class Run:
         count = self.processes.size
         shown = show_progress(fed, self.losses, self._title(epoch), len(photos), count)
         start = time.monotonic()
-        with clear_memory_errors(params.batch_size, size_px):
+        with clear_device_errors(params.batch_size, size_px):
             train_one_epoch(self.learner, self._tended(shown, epoch, saver), augment, self.losses)
             loss = self.losses.mean()
         return loss, len(order) / (time.monotonic() - start)
