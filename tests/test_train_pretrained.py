@@ -79,6 +79,7 @@ def test_weights_that_are_not_finite_are_refused(saved: Path) -> None:
         load_pretrained(model(saved))
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # inception_v3, of its first weights
 @pytest.mark.parametrize("name", ["densenet121", "maxvit_t", "googlenet", "inception_v3"])
 def test_the_names_in_the_files_of_torchvision_fit(tmp_path: Path, name: str) -> None:
     with torch.device("meta"):
