@@ -4,6 +4,9 @@ Run it with ``python -m benchmarks.saving_cost [rounds]`` after ``make repro``. 
 is as noisy as the machine; the share that the training itself measured stands beside it.
 """
 
+from benchmarks.training import new_run
+
+# isort: split
 import contextlib
 import io
 import sys
@@ -11,14 +14,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from benchmarks.timing import spent
 from stages.common.device import be_deterministic
 from stages.common.params import load_params
 from stages.common.store import open_store
-from stages.train.__main__ import describe_model, first_network
-from stages.train.processes import Processes
 from stages.train.run import Run
 from stages.train.saving import Saver
 from stages.train.stopping import StopRequest
@@ -38,9 +38,7 @@ def train(kind: type[Vault]) -> tuple[np.ndarray, float]:
     """Train from the first weights; return the seconds, and the share spent on saving."""
     params, store = load_params(), open_store()
     few = params.train.model_copy(update={"epochs": EPOCHS, "first_image_size_px": 128})
-    network = first_network(params, len(store.meta.classes))
-    card = describe_model(params, store, None)
-    run = Run(network, card, store, few, Processes(torch.device("cpu")))
+    run = new_run(params.model_copy(update={"train": few}), store, Run)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         saver = Saver(kind(Path(folder), {}), few.save_every_seconds, StopRequest())
         start = spent()

@@ -6,8 +6,7 @@ also gathers the photos, augments them, averages the weights and sums the loss. 
 steps each; the ratios are medians over rounds.
 """
 
-# First of all, because it says how PyTorch's threads wait.
-import stages.train  # noqa: F401
+from benchmarks.training import new_run
 
 # isort: split
 import sys
@@ -19,14 +18,12 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from stages.common.device import be_deterministic, choose_device
+from stages.common.device import be_deterministic
 from stages.common.params import load_params
 from stages.common.store import open_store
-from stages.train.__main__ import describe_model, first_network
 from stages.train.augment import Augmentation
 from stages.train.batches import Batch, load_batches
 from stages.train.loop import train_one_epoch
-from stages.train.processes import Processes
 from stages.train.run import Run
 from stages.train.running_loss import RunningLoss
 from stages.train.schedule import draw_order
@@ -38,7 +35,7 @@ class Contest:
     """The same network and optimizer, driven in two ways, at one image size."""
 
     def __init__(self, run: Run, size_px: int) -> None:
-        self.run, self.size_px = run, size_px
+        self.run = run
         self.order = draw_order(0, 1, len(run.photos))[: STEPS * run.params.batch_size]
         self.augment = Augmentation(
             run.params, run.card, len(run.photos), 1, size_px, run.learner.device
@@ -88,12 +85,10 @@ def main() -> None:
     """Compare at every image size of the run."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
     params, store = load_params(), open_store()
-    device = choose_device(params.train.device, "train.device")
     be_deterministic(params.train.threads)
-    network = first_network(params, len(store.meta.classes))
-    card = describe_model(params, store, None)
-    run = Run(network, card, store, params.train, Processes(device))
-    print(f"{card.architecture} on {device}, batches of {params.train.batch_size}, {rounds} rounds")
+    run = new_run(params, store, Run)
+    device, batch_size = run.learner.device, params.train.batch_size
+    print(f"{run.card.architecture} on {device}, batches of {batch_size}, {rounds} rounds")
     print(f"{'size':>8}{'bare step':>12}{'ours':>10}{'ratio':>8}{'feeding':>10}{'images/s':>10}")
     for size_px in sorted(set(run.sizes)):
         contest = Contest(run, size_px)
@@ -107,7 +102,7 @@ def main() -> None:
         ratio = np.median(found[:, 1] / found[:, 0])
         print(
             f"{size_px:5} px{1000 * bare:9.1f} ms{1000 * ours:7.1f} ms{ratio:8.3f}"
-            f"{feed / ours:10.1%}{params.train.batch_size / ours:10.0f}"
+            f"{feed / ours:10.1%}{batch_size / ours:10.0f}"
         )
 
 

@@ -155,7 +155,7 @@ def load_classifier(folder: Path, device: torch.device) -> Classifier:
     UserError
         If a file is missing, damaged or of another schema.
     """
-    card = _read_card(folder / "model.json")
+    card = read_card(folder / "model.json")
     weights = _read_weights(folder / "model.safetensors", card.weights_sha256)
     try:
         network = build_network(card.architecture, card.width, len(card.classes))
@@ -175,7 +175,14 @@ def load_classifier(folder: Path, device: torch.device) -> Classifier:
 _REMEDY = "train it again with `dvc repro --force train`, or copy the whole folder again"
 
 
-def _read_card(path: Path) -> ModelCard:
+def read_card(path: Path) -> ModelCard:
+    """Read a model.json.
+
+    Raises
+    ------
+    UserError
+        If it is missing, damaged or of another schema.
+    """
     try:
         return ModelCard.model_validate_json(path.read_bytes())
     except OSError as error:

@@ -55,6 +55,13 @@ def build_flowernet(width: int, classes: int) -> nn.Module:
     return nn.Sequential(OrderedDict(layers))
 
 
+def head_name(network: nn.Module) -> str:
+    """Return the dotted name of the layer that gives the logits: the last linear or convolution."""
+    kinds = nn.Linear | nn.Conv2d
+    layers = [name for name, module in network.named_modules() if isinstance(module, kinds)]
+    return str(layers[-1])
+
+
 def convolution(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:
     """Return a 3 x 3 convolution and its batch norm."""
     return nn.Sequential(

@@ -8,6 +8,7 @@ import torchvision.models as zoo
 from torch import Tensor, nn
 
 from stages.common.errors import UserError
+from stages.common.network import head_name
 
 HEAD_CLASSES = 1000
 """What torchvision's own heads tell apart, the classes of ImageNet."""
@@ -65,13 +66,6 @@ def default_weights(name: str) -> DefaultWeights:
 def modern_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Rename what torchvision's files of densenets still call ``norm.1`` instead of ``norm1``."""
     return {OLD_NAME.sub(r"\1\2", name): value for name, value in weights.items()}
-
-
-def head_name(network: nn.Module) -> str:
-    """Return the dotted name of the layer that gives the logits: the last linear or convolution."""
-    kinds = nn.Linear | nn.Conv2d
-    layers = [name for name, module in network.named_modules() if isinstance(module, kinds)]
-    return str(layers[-1])
 
 
 def replace_head(network: nn.Module, classes: int) -> None:

@@ -17,8 +17,16 @@ from stages.common.photo import PhotoError
 from stages.prepare.entries import Content, Entry, link_target
 
 DAMAGED = (
-    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
-    *(EOFError, OSError, ValueError, IndexError, NotImplementedError),
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+    IndexError,
+    NotImplementedError,
 )
 """What the readers of archives raise for wrong bytes."""
 
@@ -121,7 +129,7 @@ def _zip_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Entry:
 def _zip_content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | PhotoError:
     try:
         return archive.read(member)
-    except (RuntimeError, NotImplementedError) as error:  # encrypted, or packed by a rare method
+    except RuntimeError as error:  # encrypted, or packed by a rare method
         return PhotoError("unreadable_file", str(error))
     except DAMAGED as error:
         return PhotoError("damaged", f"damaged in the archive: {error}")

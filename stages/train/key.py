@@ -46,6 +46,6 @@ def _hash_code() -> dict[str, str]:
     files = {spec.name: spec.origin for spec in specs if spec and spec.name.startswith("stages.")}
     return {
         name: hashlib.sha256(Path(file).read_bytes()).hexdigest()
-        for name, file in sorted(files.items())
+        for name, file in files.items()
         if file
     }

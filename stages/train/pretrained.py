@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from stages.common.classifier import ModelCard
+from stages.common.classifier import read_card
 from stages.common.errors import UserError
-from stages.common.network import FLOWERNET
+from stages.common.network import FLOWERNET, head_name
 from stages.common.params import Model
 
 HERE = "params.yaml: model.weights"
@@ -77,7 +76,7 @@ def put_into(network: nn.Module, pretrained: Pretrained) -> frozenset[str]:
         If they are another network's.
     """
     ours = network.state_dict()
-    last = list(network.named_parameters())[-1][0].rpartition(".")[0]
+    last = head_name(network)
     head = {f"{last}.weight", f"{last}.bias"}
     counters = {name for name in ours if name.endswith("num_batches_tracked")}  # not in old files
     missing = set(ours) - set(pretrained.weights) - counters - head
@@ -136,9 +135,9 @@ _SAVE = "save them with torch.save(network.state_dict(), path), or as safetensor
 def _our_photos(card: Path) -> tuple[list[float], list[float], int]:
     """Return mean, deviation and size from the model.json beside a flowernet's weights."""
     try:
-        read = ModelCard.model_validate_json(card.read_bytes())
+        read = read_card(card)
         return read.mean, read.std, read.input_size_px
-    except (OSError, ValidationError) as error:
+    except UserError as error:
         raise UserError(
             f"{HERE}: {card} is not there or does not describe a model; a flowernet's "
             "weights need the model.json that was written with them beside them"

@@ -199,9 +199,9 @@ class Run:
         return 0 < self.params.patience <= waited
 
     def _keep(self, epoch: Epoch) -> None:
-        if not self.history or epoch.val_loss < self.best.val_loss:
-            self.best_weights = copy.deepcopy(self.learner.averaged.network.state_dict())
         self.history.append(epoch)
+        if self.best is epoch:
+            self.best_weights = copy.deepcopy(self.learner.averaged.network.state_dict())
         self.losses = RunningLoss(epoch.epoch + 1, self.processes)
 
     @property
