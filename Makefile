@@ -19,7 +19,7 @@ repro: $(READY) repository ## run the pipeline: only the stages whose inputs cha
 	@sed -n 's/^ *"accuracy": \(.*\),$$/test accuracy \1, in metrics\/evaluation.json/p' metrics/evaluation.json
 
 report: $(READY) repository ## say what changed since BASE (main): make report BASE=v1.0.0
-	@$(RUN) python -m stages.report --base "$(BASE)"
+	@$(RUN) python -m tools.report --base "$(BASE)"
 
 test: $(READY) ## run the tests
 	@$(RUN) pytest

@@ -19,9 +19,9 @@ import torch
 from benchmarks.timing import spent
 from stages.common.classifier import MODELS, PASS_PHOTOS, Classifier, load_classifier, to_input
 from stages.common.device import be_deterministic
-from stages.predict.output import as_table
-from stages.predict.photos import Complaints, read_photo
-from stages.predict.predicting import predict_photos
+from tools.predict.output import as_table
+from tools.predict.photos import Complaints, read_photo
+from tools.predict.predicting import predict_photos
 
 PHOTOS = 1000
 

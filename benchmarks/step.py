@@ -6,9 +6,6 @@ also gathers the photos, augments them, averages the weights and sums the loss. 
 steps each; the ratios are medians over rounds.
 """
 
-from benchmarks.training import new_run
-
-# isort: split
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from benchmarks.training import new_run
 from stages.common.device import be_deterministic
 from stages.common.params import load_params
 from stages.common.store import open_store

@@ -3,9 +3,6 @@
 Import it before PyTorch, which reads how its threads are to wait when it is loaded.
 """
 
-import stages.train  # noqa: F401
-
-# isort: split
 from typing import TypeVar
 
 from stages.common.device import choose_device

@@ -5,9 +5,6 @@ that data/prepared was made from, split as they are there. It prints each one's 
 split after every epoch, and the seconds until then; 0 epochs of the tutorial's leave ours alone.
 """
 
-from benchmarks.training import new_run
-
-# isort: split
 import sys
 import time
 from collections.abc import Iterator
@@ -21,6 +18,7 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 from tqdm import tqdm
 
+from benchmarks.training import new_run
 from stages.common.classifier import Classifier
 from stages.common.device import be_deterministic
 from stages.common.params import Params, load_params

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 torch.set_num_threads(1)  # tiny networks gain nothing from a second thread
 
 TINY: dict[str, dict[str, Any]] = {
-    "demo": {"photos_per_species": 12, "image_size_px": 64},
+    "garden": {"photos_per_species": 12, "image_size_px": 64},
     "prepare": {"image_size_px": 32},
     "model": {"width": 8},
     "train": {
@@ -131,7 +131,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> "Project":
 
     project = make_project(tmp_path_factory.mktemp("project") / "flowerbed", TINY)
     assert project.stages_run("dvc", "repro") == [
-        "data/dvc.yaml:demo",
+        "data/dvc.yaml:garden",
         "prepare",
         "train",
         "evaluate",

@@ -24,8 +24,8 @@ import pandas as pd
 from tests.conftest import TINY
 from tests.project import KILL_POINTS, make_project
 
-STAGES = ["demo", "prepare", "train", "evaluate"]
-PER_ROUND = {"demo": 2, "prepare": 2, "train": 4, "evaluate": 2}
+STAGES = ["garden", "prepare", "train", "evaluate"]
+PER_ROUND = {"garden": 2, "prepare": 2, "train": 4, "evaluate": 2}
 """Kills of each stage in a round."""
 
 SETTINGS = {**TINY, "train": {**TINY["train"], "epochs": 12, "save_every_seconds": 0.1}}

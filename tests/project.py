@@ -110,9 +110,8 @@ def make_project(folder: Path, changes: dict[str, dict[str, Any]]) -> Project:
     """Copy the project without its results, with some parameters changed; not run yet."""
     project = Project(folder)
     (folder / "data").mkdir(parents=True)
-    shutil.copytree(
-        ROOT / "stages", folder / "stages", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    for name in ("stages", "tools", "garden"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("params.yaml", "dvc.yaml", ".dvcignore", ".gitignore", "data/dvc.yaml"):
         shutil.copy(ROOT / name, folder / name)
     shutil.copy(ROOT / "data/.gitignore", folder / "data")

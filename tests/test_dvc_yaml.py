@@ -21,7 +21,7 @@ def modules_of(name: str) -> set[Path]:
     folders = [ROOT.joinpath(*parts[: i + 1]) for i in range(len(parts))]
     inits = [folder / "__init__.py" for folder in folders]
     found = {path for path in [*inits, folders[-1].with_suffix(".py")] if path.is_file()}
-    return found if parts[0] == "stages" else set()
+    return found if parts[0] in ("stages", "garden") else set()
 
 
 def imports_of(path: Path) -> set[Path]:
@@ -35,6 +35,12 @@ def imports_of(path: Path) -> set[Path]:
             assert node.module is not None
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     return set().union(*map(modules_of, names))
+
+
+def main_of(stage: str) -> Path:
+    """Return the file that a stage's command runs."""
+    module = STAGES[stage]["cmd"].removeprefix("python -m ")  # type: ignore[attr-defined]
+    return ROOT.joinpath(*module.split("."), "__main__.py")
 
 
 def closure(path: Path) -> set[Path]:
@@ -51,7 +57,7 @@ def listed(stage: str) -> set[Path]:
     files: set[Path] = set()
     for dep in STAGES[stage]["deps"]:
         path = ROOT / dep
-        if dep.startswith("stages/"):
+        if dep.split("/")[0] in ("stages", "garden"):
             assert path.exists(), f"{stage}: {dep} is not there"
             files |= set(path.rglob("*.py")) if path.is_dir() else {path}
     return files
@@ -64,7 +70,7 @@ def is_docstring_only(path: Path) -> bool:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_deps_are_exactly_the_imports(stage: str) -> None:
-    imported = closure(ROOT / "stages" / stage / "__main__.py")
+    imported = closure(main_of(stage))
     expected = {path for path in imported if not is_docstring_only(path)}
     found = {path for path in listed(stage) if not is_docstring_only(path)}
     assert sorted(map(str, expected - found)) == [], "imported, but missing in deps"
@@ -80,7 +86,7 @@ def is_params(node: ast.expr) -> bool:
 def test_params_are_exactly_the_sections_read(stage: str) -> None:
     declared = {name.split(".")[0] for name in STAGES[stage]["params"]}
     read = set()
-    for path in closure(ROOT / "stages" / stage / "__main__.py"):
+    for path in closure(main_of(stage)):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute) and is_params(node.value):
                 read |= {node.attr} & set(Params.model_fields)
@@ -98,5 +104,22 @@ def test_what_reviewers_read_is_in_git_and_keeps_the_run_cache() -> None:
 
 def test_no_stage_is_run_with_anothers_python() -> None:
     assert {stage["cmd"] for stage in STAGES.values()} == {  # type: ignore[comparison-overlap]
-        f"python -m stages.{name}" for name in STAGES
+        "python -m garden",
+        *(f"python -m stages.{name}" for name in ("prepare", "train", "evaluate")),
     }
+
+
+def test_arrows_point_inwards() -> None:
+    """Stages import only stages; the tools and the garden import stages, never each other."""
+    for room, allowed in (("stages", set()), ("garden", {"garden"}), ("tools", {"tools"})):
+        for path in (ROOT / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+                names += [a.name for a in node.names] if isinstance(node, ast.Import) else []
+                rooms = {name.split(".")[0] for name in names} & {
+                    "garden",
+                    "tools",
+                    "benchmarks",
+                    "tests",
+                }
+                assert rooms <= allowed, path

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from stages.report.__main__ import PAGE, STALE
-from stages.report.page import MARKER
 from tests.conftest import ROOT
 from tests.project import Project
+from tools.report.__main__ import PAGE, STALE
+from tools.report.page import MARKER
 
 TEXT = (ROOT / ".github/workflows/pipeline.yml").read_text()
 WORKFLOW: dict[Any, Any] = yaml.safe_load(TEXT)

@@ -7,16 +7,15 @@ starts, and all its problems are reported at once, each as ``params.yaml: sectio
 
 import difflib
 import math
-import re
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
 from stages.common.errors import UserError
+from stages.common.yaml12 import YamlError, parse_yaml
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -38,7 +37,7 @@ class Data(Section):
     """A folder or a .tar, .tar.gz, .tgz or .zip archive that holds one folder per class."""
 
 
-class Demo(Section):
+class Garden(Section):
     """The built-in garden that data/dvc.yaml draws."""
 
     seed: Seed
@@ -167,7 +166,7 @@ class Params(Section):
     """The whole of params.yaml."""
 
     data: Data
-    demo: Demo
+    garden: Garden
     prepare: Prepare
     model: Model
     train: Train
@@ -189,53 +188,13 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from error
     try:
-        loader = _StrictLoader(text)
-        content = loader.get_single_data()
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: is not valid YAML: {_one_line(error)}") from error
-    problems = [f"{path}: {key} stands twice; keep one" for key in loader.duplicates]
+        content = parse_yaml(text)
+    except YamlError as error:
+        raise UserError(f"{path}: {error}") from error
     try:
-        params = Params.model_validate(content)
+        return Params.model_validate(content)
     except ValidationError as error:
-        problems += [f"{path}: {message}" for message in _messages(error)]
-    if problems:
-        raise UserError("\n".join(problems))
-    return params
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """PyYAML's safe loader that reads 1e-05 as a number and remembers duplicate keys.
-
-    PyYAML follows YAML 1.1, where an exponent needs a dot and a sign; DVC writes 1e-05.
-    """
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.duplicates: list[str] = []
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        twice = {key: None for i, key in enumerate(keys) if key in keys[:i]}
-        self.duplicates += [".".join([*self._path_to(node), key]) for key in twice]
-        return super().construct_mapping(node, deep)
-
-    def get_single_data(self) -> Any:
-        self._root = self.get_single_node()
-        return None if self._root is None else self.construct_document(self._root)
-
-    def _path_to(self, node: yaml.Node) -> list[str]:
-        if not isinstance(self._root, yaml.MappingNode):
-            return []
-        return next(
-            (str(key.value) for key, value in self._root.value if value is node), ""
-        ).split()
-
-
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*)(\.[\d_]*)?[eE][-+]?\d+$"),
-    list("-+0123456789"),
-)
+        raise UserError("\n".join(f"{path}: {line}" for line in _messages(error))) from error
 
 
 _WORDING = {
@@ -250,10 +209,6 @@ _WORDING = {
     "less than": "below",
 }
 """pydantic's words and ours, replaced in this order."""
-
-
-def _one_line(error: yaml.YAMLError) -> str:
-    return re.sub(r"\s+", " ", str(error)).strip()
 
 
 def _messages(error: ValidationError) -> Iterator[str]:

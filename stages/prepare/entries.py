@@ -1,7 +1,6 @@
 """What a folder and an archive have in common: named entries."""
 
 import posixpath
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,14 +50,3 @@ class Source(Protocol):
 def link_target(name: str, text: str) -> str:
     """Say from the top of the source where the symbolic link `name`, which says `text`, points."""
     return posixpath.join(posixpath.dirname(name), text)
-
-
-def shown(name: str) -> str:
-    """Spell a file's name in composed characters, with escapes for what cannot be printed."""
-    composed = unicodedata.normalize("NFC", name)
-    if composed.isprintable():
-        return composed
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in composed
-    )

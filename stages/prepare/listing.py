@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.common.errors import UserError
+from stages.common.names import is_clutter, printable_name
 from stages.prepare.archive import Tar, Zip
-from stages.prepare.entries import Source, shown
+from stages.prepare.entries import Source
 from stages.prepare.folder import Folder
-from stages.prepare.names import Candidate, Judge, LeftOut, is_clutter, is_unsafe, wrapping
+from stages.prepare.names import Candidate, Judge, LeftOut, is_unsafe, wrapping
 
 ARCHIVES: dict[str, type[Tar | Zip]] = {".tar": Tar, ".tar.gz": Tar, ".tgz": Tar, ".zip": Zip}
 
@@ -57,7 +58,9 @@ def list_photos(path: Path, max_bytes: int) -> Listing:
     candidates.sort(key=lambda candidate: (candidate.path, candidate.folder))
     refused.sort(key=lambda left_out: left_out.path)
     classes = _classes(path, {candidate.folder for candidate in candidates})
-    _check_lost(path, {shown(one.folder): one.reason for one in refused if one.folder}, classes)
+    _check_lost(
+        path, {printable_name(one.folder): one.reason for one in refused if one.folder}, classes
+    )
     return Listing(source, classes, candidates, refused, len(entries) - len(named))
 
 
@@ -104,7 +107,7 @@ def _classes(path: Path, folders: set[str]) -> list[str]:
                 f"{path}: the class folders {same!a} and {name!a} differ only in letter "
                 "case or Unicode form; give one of them another name"
             )
-    classes = sorted(shown(name) for name in folders)
+    classes = sorted(printable_name(name) for name in folders)
     if len(classes) < 2:
         found = f"only {classes[0]!r}" if classes else "no class folder"
         raise UserError(

@@ -5,16 +5,11 @@ wraps the whole source. Nothing outside of the source is ever looked at.
 """
 
 import posixpath
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stages.prepare.entries import Entry, shown
-
-CLUTTER = re.compile(
-    r"(thumbs\.db|desktop\.ini|(readme|licen[cs]e|copying)([._-].*)?|__macosx)", re.IGNORECASE
-)
-"""Names, beside hidden ones, of what lies in photo folders without being meant as a photo."""
+from stages.common.names import printable_name
+from stages.prepare.entries import Entry
 
 BAD_LINKS = {
     "link_outside": "is absolute, or points out of the source",
@@ -44,7 +39,7 @@ class Candidate:
     @property
     def class_name(self) -> str:
         """The folder's name in composed characters."""
-        return shown(self.folder)
+        return printable_name(self.folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +75,9 @@ class Judge:
         """Return the entry `name` as a candidate, or why it is refused."""
         entry = self.entries[name]
         if is_unsafe(entry.name):
-            return LeftOut(shown(entry.name), "unsafe_name", "absolute, or leads upwards")
+            return LeftOut(printable_name(entry.name), "unsafe_name", "absolute, or leads upwards")
         inner = name.removeprefix(self.wrapper)
-        path, folder = shown(inner), inner.split("/")[0]
+        path, folder = printable_name(inner), inner.split("/")[0]
         if "/" not in inner:
             return LeftOut(path, "no_class", "not in a class folder")
         target = self._follow(entry)
@@ -109,12 +104,6 @@ class Judge:
             seen.add(target)
             entry = self.entries[target]
         return entry
-
-
-def is_clutter(name: str) -> bool:
-    """Tell whether a file is hidden, in a hidden folder, or no photo by its well-known name."""
-    parts = [part for part in name.split("/") if part != ".."]
-    return any(part.startswith(".") or CLUTTER.fullmatch(part) for part in parts)
 
 
 def is_unsafe(name: str) -> bool:

@@ -19,7 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-STAGE = next((name[7:] for name in sys.orig_argv if name.startswith("stages.")), "")
+STAGES = ("garden", "stages.prepare", "stages.train", "stages.evaluate")
+STAGE = next((n.removeprefix("stages.") for n in sys.orig_argv[1:] if n in STAGES), "")
 MEANT = bool(STAGE) and os.environ.get("KILL_STAGE") == STAGE
 KILL_AT = int(os.environ.get("KILL_AT", 0)) if MEANT else 0
 KILL_AFTER = float(os.environ.get("KILL_AFTER", 0)) if MEANT else 0

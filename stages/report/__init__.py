@@ -1,1 +1,0 @@
-"""Report a change to its reviewer: ``python -m stages.report``."""

@@ -1,0 +1,144 @@
+import json
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from stages.common.classifier import Classifier, ModelCard, load_classifier, save_classifier
+from stages.common.errors import UserError
+from stages.common.network import build_flowernet
+from stages.common.store import Store
+from tests.conftest import ROOT
+from tools.export import __main__ as command
+from tools.export import convert as converting
+from tools.export.compare import TOLERANCE, compare
+from tools.export.convert import convert
+
+CPU = torch.device("cpu")
+
+
+def make_classifier(seed: int = 0) -> Classifier:
+    torch.manual_seed(seed)
+    card = ModelCard(
+        architecture="flowernet",
+        width=8,
+        classes=["dark", "light"],
+        image_size_px=32,
+        input_size_px=32,
+        mean=[0.5, 0.4, 0.3],
+        std=[0.2, 0.25, 0.3],
+    )
+    return Classifier(build_flowernet(8, 2).eval(), card)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("export") / "models"
+    save_classifier(make_classifier(), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def content(models: Path) -> bytes:
+    """The exported file, made once: it takes seconds."""
+    return convert(load_classifier(models, CPU))
+
+
+@pytest.fixture
+def export(
+    models: Path, store: Store, tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Where the command, set up here, writes."""
+    target = tmp_path / "flowers.onnx"
+    words = ["export", str(models), "--onnx", str(target), "--store", str(tmp_path / "prepared")]
+    monkeypatch.setattr(sys, "argv", words)
+    monkeypatch.setattr(converting, "convert", lambda _: content)
+    monkeypatch.setattr(command, "be_deterministic", lambda _: None)
+    return target
+
+
+@pytest.mark.parametrize("count", [1, 2, 33])
+def test_any_number_of_photos_has_pytorchs_probabilities(content: bytes, count: int) -> None:
+    images = np.random.default_rng(count).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"images": images})
+    np.testing.assert_allclose(found, make_classifier().probabilities(images), atol=1e-5)
+
+
+def test_the_metadata_is_all_that_it_takes(content: bytes, models: Path) -> None:
+    model = onnx.load_from_string(content)
+    found = {entry.key: entry.value for entry in model.metadata_props}
+    card = json.loads((models / "model.json").read_text())
+    for name in ("classes", "mean", "std", "image_size_px"):
+        assert json.loads(found[name]) == card[name]
+    assert found["weights_sha256"] == card["weights_sha256"]
+    for word in ("EXIF", "RGB", "Hamming", "middle"):
+        assert word in found["transforms"]
+    assert [entry.name for entry in model.graph.input] == ["images"]
+    assert [entry.name for entry in model.graph.output] == ["probabilities"]
+
+
+def test_the_file_says_nothing_of_this_machine(content: bytes) -> None:
+    assert str(ROOT).encode() not in content
+    assert b"site-packages" not in content
+
+
+def test_the_command_writes_what_agrees(
+    export: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command.main()
+    assert export.read_bytes() == content
+    printed = capsys.readouterr().out
+    assert "all 10 test photos are named as by PyTorch; largest difference" in printed
+    assert [path.name for path in export.parent.glob(".*")] == []
+
+
+def test_what_does_not_agree_is_not_written(
+    export: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = make_classifier(seed=1)
+    monkeypatch.setattr(command, "load_classifier", lambda *_: other)
+    with pytest.raises(UserError, match=r"(dark|light)/\d+\.png: ONNX Runtime and PyTorch do not"):
+        command.main()
+    assert not export.exists()
+
+
+def test_agreement_is_measured_on_the_test_split(content: bytes, store: Store) -> None:
+    agreement = compare(content, make_classifier(), store)
+    assert agreement.photos == 10
+    assert 0 <= agreement.difference < TOLERANCE / 100
+
+
+def test_a_store_of_other_classes_is_refused(content: bytes, store: Store) -> None:
+    classifier = make_classifier()
+    card = classifier.card.model_copy(update={"classes": ["oak", "elm"]})
+    with pytest.raises(UserError, match=r"classes is \['oak', 'elm'\], but the store has"):
+        compare(content, Classifier(classifier.network, card), store)
+
+
+def test_a_missing_store_is_named(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [*sys.argv[:-1], "nowhere"])
+    with pytest.raises(UserError, match=r"^nowhere/meta\.json: not found"):
+        command.main()
+    assert not export.exists()
+
+
+def test_a_missing_extra_is_one_clear_line(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        command, "find_spec", lambda name: None if "script" in name else find_spec(name)
+    )
+    with pytest.raises(UserError, match=r"export needs onnxscript, not installed here; `make set"):
+        command.main()
+    assert not export.exists()
+
+
+def test_a_folder_in_the_way_is_one_clear_line(export: Path) -> None:
+    export.mkdir()
+    with pytest.raises(UserError, match=r"flowers\.onnx: cannot be written"):
+        command.main()
+    assert list(export.parent.glob(".*.partial")) == []

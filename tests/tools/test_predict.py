@@ -1,0 +1,315 @@
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image, ImageFilter
+
+from stages.common.classifier import Classifier, ModelCard, normalise, save_classifier
+from stages.common.errors import UserError
+from stages.common.network import build_flowernet
+from stages.common.params import Params
+from stages.common.store import Store, open_store
+from stages.evaluate.__main__ import tabulate
+from stages.evaluate.predicting import predict as predict_test_split
+from stages.prepare.stage import prepare_store
+from tests.conftest import ROOT
+from tools.predict.__main__ import main
+from tools.predict.photos import MAX_BYTES, read_photo
+
+CLASSES = ("daisy", "rose", "tulip")
+
+
+def draw_photo(path: Path, seed: int) -> None:
+    """Draw soft blobs, 90 px high or more, so that scaling and cropping have work to do."""
+    random = np.random.default_rng(seed)
+    size = (90 + 7 * (seed % 9), 90 + 5 * (seed % 7))
+    noise = random.integers(0, 256, (*size, 3), dtype=np.uint8)
+    image = Image.fromarray(noise).filter(ImageFilter.GaussianBlur(9))
+    stretched = image.point(lambda value: min(max(8 * value - 900, 0), 255))
+    stretched.save(path)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 60 photos of three classes, JPEG and PNG."""
+    folder = tmp_path_factory.mktemp("photos")
+    for label, name in enumerate(CLASSES):
+        (folder / name).mkdir()
+        for number in range(20):
+            suffix = "png" if number % 5 == 0 else "jpg"
+            draw_photo(folder / name / f"{number:02}.{suffix}", 100 * label + number)
+    return folder
+
+
+@pytest.fixture
+def prepared(photos: Path, params: Params, tmp_path: Path) -> Store:
+    """The store of the photos; two thirds of them are the test split, more than a pass."""
+    folder = tmp_path / "prepared"
+    folder.mkdir()
+    fractions = {"test_fraction": 0.7, "validation_fraction": 0.1}
+    prepare_store(photos, params.prepare.model_copy(update=fractions), folder, workers=1)
+    return open_store(folder)
+
+
+@pytest.fixture
+def classifier(photos: Path) -> Classifier:
+    """A classifier that names the photos by turns one way or another."""
+    torch.manual_seed(0)
+    card = ModelCard(
+        architecture="flowernet",
+        width=8,
+        classes=list(CLASSES),
+        image_size_px=32,
+        input_size_px=32,
+        mean=[0.5, 0.4, 0.3],
+        std=[0.2, 0.25, 0.3],
+    )
+    network = build_flowernet(8, 3).eval()
+    pixels = np.stack([read_photo(path, 32) for path in sorted(photos.glob("*/*"))])
+    with torch.no_grad():
+        network.get_parameter("head.weight").mul_(100)
+        seen = normalise(torch.from_numpy(pixels), card.mean, card.std)
+        network.get_parameter("head.bias").sub_(network(seen).mean(dim=0))
+    return Classifier(network, card)
+
+
+@pytest.fixture
+def model(classifier: Classifier, tmp_path: Path) -> Path:
+    save_classifier(classifier, tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def run(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> "Runner":
+    return Runner(model, monkeypatch, capsys)
+
+
+class Runner:
+    """Runs the command in this process."""
+
+    def __init__(
+        self, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.model = model
+        self.monkeypatch = monkeypatch
+        self.capsys = capsys
+
+    def __call__(self, *arguments: object, code: int = 0) -> tuple[str, str]:
+        words = ["predict", *map(str, arguments)]
+        if "--model" not in words:
+            words += ["--model", str(self.model)]
+        self.monkeypatch.setattr(sys, "argv", words)
+        self.monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda _: None)
+        if code:
+            with pytest.raises(SystemExit) as ended:
+                main()
+            assert ended.value.code == code
+        else:
+            main()
+        printed = self.capsys.readouterr()
+        return printed.out, printed.err
+
+
+def test_predictions_equal_those_of_evaluate_to_the_last_digit(
+    prepared: Store, photos: Path, classifier: Classifier, run: Runner
+) -> None:
+    expected = predict_test_split(classifier, prepared)
+    table = tabulate(prepared, expected)
+    assert len(table) > 32  # more than a pass
+    assert table["predicted"].nunique() > 1
+
+    paths = [photos / path for path in table["path"]]
+    pixels = [read_photo(path, 32) for path in paths]
+    np.testing.assert_array_equal(pixels, prepared.images[table.index])
+    for chosen in (slice(None), slice(5, 6), slice(None, None, -1)):
+        again = classifier.probabilities(np.stack(pixels[chosen]))
+        np.testing.assert_array_equal(again, expected[chosen])
+
+    printed, _ = run("--csv", "--top", 1, *paths)
+    found = pd.read_csv(io.StringIO(printed))
+    assert found["class"].tolist() == table["predicted"].tolist()
+    assert found["probability"].tolist() == table["confidence"].tolist()
+
+
+def test_a_table_by_default(photos: Path, run: Runner) -> None:
+    printed, complaints = run(photos / "rose" / "03.jpg", photos / "daisy" / "10.png")
+    first, second = printed.splitlines()
+    assert first.startswith(f"{photos}/rose/03.jpg  ")
+    assert all(name in first for name in CLASSES)
+    assert first.count("%") == second.count("%") == 3
+    shares = [float(word.rstrip("%")) for word in first.split() if word.endswith("%")]
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(100, abs=0.02)
+    assert complaints == ""
+
+
+def test_the_forms_say_the_same(photos: Path, run: Runner) -> None:
+    table, _ = run(photos / "rose", "--top", 2)
+    array = json.loads(run(photos / "rose", "--top", 2, "--json")[0])
+    rows = list(csv.DictReader(io.StringIO(run(photos / "rose", "--top", 2, "--csv")[0])))
+    assert len(array) == len(table.splitlines()) == len(rows) / 2 == 20
+    lines = table.splitlines()
+    for photo, line, *pair in zip(array, lines, rows[::2], rows[1::2], strict=True):
+        assert line.split()[0] == photo["path"]
+        assert line.split()[1::2] == [each["class"] for each in photo["classes"]]
+        for rank, (row, each) in enumerate(zip(pair, photo["classes"], strict=True), start=1):
+            assert row == {
+                "path": photo["path"],
+                "rank": str(rank),
+                "class": each["class"],
+                "probability": str(each["probability"]),
+            }
+
+
+def test_more_classes_than_there_are_is_all_of_them(photos: Path, run: Runner) -> None:
+    (photo,) = json.loads(run(photos / "rose/03.jpg", "--top", 99, "--json")[0])
+    assert len(photo["classes"]) == 3
+
+
+def test_a_folder_is_its_photos_sorted_without_clutter(
+    photos: Path, run: Runner, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mine"
+    for name in ("b.jpg", "a/z.png", "a/.hidden.jpg", ".git/x.jpg", "Thumbs.db", "README.md"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes((photos / "rose/03.jpg").read_bytes())
+    array = json.loads(run(folder, "--json")[0])
+    assert [photo["path"] for photo in array] == [f"{folder}/a/z.png", f"{folder}/b.jpg"]
+
+
+def test_a_link_to_a_folder_does_not_loop(photos: Path, run: Runner, tmp_path: Path) -> None:
+    draw_photo(tmp_path / "a.png", 0)
+    folder = tmp_path / "loop"
+    folder.mkdir()
+    (folder / "a.png").symlink_to(tmp_path / "a.png")
+    (folder / "again").symlink_to(folder)
+    assert len(run(folder)[0].splitlines()) == 1
+
+
+def test_bad_photos_get_a_line_each_and_the_others_are_done(
+    photos: Path, run: Runner, tmp_path: Path
+) -> None:
+    good = (photos / "rose/03.jpg").read_bytes()
+    bad = {"cut.jpg": good[: len(good) // 2], "empty.png": b"", "text.jpg": b"<html>"}
+    for name, content in bad.items():
+        (tmp_path / name).write_bytes(content)
+    empty = tmp_path / "no photos"
+    empty.mkdir()
+    (tmp_path / "inner").mkdir()
+    os.mkfifo(tmp_path / "inner/pipe.jpg")
+    printed, complaints = run(
+        tmp_path / "gone.jpg",
+        tmp_path / ("a" * 300),
+        empty,
+        tmp_path / "inner",
+        *(tmp_path / name for name in bad),
+        photos / "rose/03.jpg",
+        code=1,
+    )
+    assert len(printed.splitlines()) == 1
+    assert [line.removeprefix(f"{tmp_path}/") for line in complaints.splitlines()] == [
+        "gone.jpg: not found; name photos or folders of photos that are there",
+        f"{'a' * 300}: cannot be read: File name too long",
+        "no photos: holds no photos; name a folder that does, or photos",
+        "inner/pipe.jpg: special_file: neither a file nor a folder of photos",
+        "cut.jpg: truncated: Premature end of JPEG file",
+        "empty.png: empty: the file has no bytes",
+        "text.jpg: not_an_image: none of JPEG, PNG, WEBP, BMP, TIFF, GIF",
+    ]
+
+
+def test_only_bad_photos_are_still_json(run: Runner, tmp_path: Path) -> None:
+    printed, _ = run(tmp_path / "gone.jpg", "--json", code=1)
+    assert json.loads(printed) == []
+
+
+def test_a_file_too_large_for_a_photo_is_not_read(run: Runner, tmp_path: Path) -> None:
+    with (tmp_path / "huge.jpg").open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    _, complaints = run(tmp_path / "huge.jpg", code=1)
+    assert complaints.count("\n") == 1
+    assert "too_many_bytes" in complaints
+
+
+def test_names_that_no_terminal_can_print_are_escaped(run: Runner, tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff\n.png")
+    draw_photo(tmp_path / "a.png", 0)
+    (tmp_path / "a.png").rename(tmp_path / name)
+    printed, _ = run(tmp_path / name)
+    assert printed.startswith(f"{tmp_path}/\\udcff\\n.png ")
+    assert printed.count("\n") == 1
+
+
+def test_tiny_wide_and_transparent_photos_have_an_answer(run: Runner, tmp_path: Path) -> None:
+    Image.new("RGB", (1, 1)).save(tmp_path / "tiny.png")
+    Image.new("L", (900, 3)).save(tmp_path / "wide.png")
+    Image.new("RGBA", (40, 30)).save(tmp_path / "glass.png")
+    assert len(run(tmp_path / "tiny.png", tmp_path / "wide.png", tmp_path / "glass.png")[0]) > 0
+
+
+def test_a_missing_model_is_one_clear_line(photos: Path, run: Runner, tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"--model: \S+/nowhere is no folder; name the one"
+    ) as raised:
+        run(photos, "--model", tmp_path / "nowhere")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_damaged_model_is_one_clear_line(photos: Path, run: Runner, model: Path) -> None:
+    weights = model / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(UserError, match=r"model\.safetensors: is damaged") as raised:
+        run(photos)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("top", ["0", "-1", "many", "1.5"])
+def test_a_wrong_top_says_what_is_allowed(
+    photos: Path,
+    model: Path,
+    top: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["predict", str(photos), f"--top={top}"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert f"--top: must be a whole number from 1 up, got '{top}'" in capsys.readouterr().err
+
+
+def test_it_needs_nothing_but_the_model(photos: Path, model: Path, tmp_path: Path) -> None:
+    # Neither git nor dvc on the path, no params.yaml, a folder of its own.
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copy(photos / "rose/03.jpg", elsewhere / "röse.jpg")
+    ended = subprocess.run(
+        [sys.executable, "-m", "tools.predict", "röse.jpg", "gone.jpg", "--model", str(model)],
+        cwd=elsewhere,
+        env={
+            "PATH": "",
+            "PYTHONPATH": str(ROOT),
+            "PYTHONIOENCODING": "ascii",
+            "OMP_NUM_THREADS": "1",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stdout.startswith(r"r\xf6se.jpg ")
+    assert ended.stderr.splitlines() == [
+        "gone.jpg: not found; name photos or folders of photos that are there"
+    ]
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["röse.jpg"]

@@ -1,0 +1,1 @@
+"""Give the trained model to other programs: ``python -m tools.export``."""

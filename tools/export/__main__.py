@@ -1,0 +1,71 @@
+"""Write the trained model as one ONNX file: models, data/prepared -> flowers.onnx.
+
+The file takes photos as bytes and gives probabilities; its metadata says how to make the one and
+read the other. It is written only after ONNX Runtime has named every photo of the test split as
+PyTorch does. Run it with ``python -m tools.export models --onnx flowers.onnx``.
+"""
+
+import argparse
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from stages.common.classifier import load_classifier
+from stages.common.device import be_deterministic
+from stages.common.errors import UserError, run_stage
+from stages.common.files import write_bytes
+from stages.common.store import STORE, open_store
+
+EXTRA = ("onnx", "onnxruntime", "onnxscript")
+
+
+def main() -> None:
+    """Load the model, convert it, compare both on the test split, write the file."""
+    options = parse_options()
+    check_extra()
+    # Not at the top: the packages of the extra may be missing.
+    from tools.export.compare import compare
+    from tools.export.convert import convert
+
+    be_deterministic(torch.get_num_threads())
+    classifier = load_classifier(options.model, torch.device("cpu"))
+    store = open_store(options.store)
+    content = convert(classifier)
+    agreement = compare(content, classifier, store)
+    write_bytes(options.onnx, content)
+    print(
+        f"{options.onnx}: {len(content) / 1e6:.1f} MB; all {agreement.photos} test photos are "
+        f"named as by PyTorch; largest difference of a probability {agreement.difference:.1g}"
+    )
+
+
+def parse_options() -> argparse.Namespace:
+    """Read the command line; a wrong option ends the process with code 2."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.export", description="Write the trained model as one ONNX file."
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="the model's folder: models")
+    parser.add_argument("--onnx", type=Path, required=True, metavar="FILE", help="what to write")
+    parser.add_argument(
+        "--store",
+        type=Path,
+        default=STORE,
+        metavar="FOLDER",
+        help=f"whose test split both are compared on ({STORE})",
+    )
+    return parser.parse_args()
+
+
+def check_extra() -> None:
+    """Refuse to start without the packages of the extra ``export``."""
+    missing = [name for name in EXTRA if not find_spec(name)]
+    if missing:
+        raise UserError(
+            f"export needs {', '.join(missing)}, not installed here; `make setup` installs all of "
+            f"the lock, or `pip install {' '.join(missing)}` these alone"
+        )
+
+
+if __name__ == "__main__":
+    run_stage(main)

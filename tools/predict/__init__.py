@@ -1,0 +1,1 @@
+"""Name the flowers in photos: ``python -m tools.predict``."""

@@ -1,0 +1,1 @@
+"""Report a change to its reviewer: ``python -m tools.report``."""
