@@ -17,8 +17,8 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.timing import spent
-from stages.common.classifier import MODELS, PASS_PHOTOS, Classifier, load_classifier, to_input
-from stages.common.device import be_deterministic
+from stages.common.classifier import MODELS, PREDICT_BATCH, Classifier, load_classifier, to_input
+from stages.common.device import set_deterministic
 from tools.predict.output import as_table
 from tools.predict.photos import Complaints, read_photo
 from tools.predict.predicting import predict_photos
@@ -36,8 +36,8 @@ def through_predict(classifier: Classifier, paths: list[Path]) -> None:
 @torch.inference_mode()
 def bare_network(classifier: Classifier, pixels: npt.NDArray[np.uint8]) -> None:
     """Predict photos that are in memory, each and its mirror image, as a plain loop would."""
-    for start in range(0, len(pixels), PASS_PHOTOS):
-        images = torch.from_numpy(pixels[start : start + PASS_PHOTOS]).to(classifier.device)
+    for start in range(0, len(pixels), PREDICT_BATCH):
+        images = torch.from_numpy(pixels[start : start + PREDICT_BATCH]).to(classifier.device)
         photos = to_input(images, classifier.card)
         logits = classifier.network(photos), classifier.network(photos.flip(3))
         torch.stack(logits).softmax(dim=2).mean(dim=0).cpu()
@@ -68,7 +68,7 @@ def main() -> None:
         sys.exit("set FLOWERBED_PHOTOS to a folder of JPEGs")
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else MODELS
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
-    be_deterministic(torch.get_num_threads())
+    set_deterministic(torch.get_num_threads())
     start = time.perf_counter()
     classifier = load_classifier(folder, torch.device("cpu"))
     loading = time.perf_counter() - start

@@ -8,66 +8,73 @@ steps each; the ratios are medians over rounds.
 
 import sys
 import time
-from collections.abc import Callable
-from itertools import islice
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch import Tensor
+from torch.nn import functional as F
 
-from benchmarks.training import new_run
-from stages.common.device import be_deterministic
+from benchmarks.training import new_training
+from stages.common.device import set_deterministic
 from stages.common.params import load_params
 from stages.common.store import open_store
 from stages.train.augment import Augmentation
-from stages.train.batches import Batch, load_batches
-from stages.train.loop import train_one_epoch
-from stages.train.run import Run
-from stages.train.running_loss import RunningLoss
+from stages.train.data import Batch, load_batches, split_into_batches
+from stages.train.epoch_loss import EpochLoss
+from stages.train.loop import train_step
 from stages.train.schedule import draw_order
+from stages.train.training import Training
 
 STEPS = 10
 
 
 class Contest:
-    """The same network and optimizer, driven in two ways, at one image size."""
+    """The same network and optimizers, driven in two ways, at one image size."""
 
-    def __init__(self, run: Run, size_px: int) -> None:
-        self.run = run
-        self.order = draw_order(0, 1, len(run.photos))[: STEPS * run.params.batch_size]
+    def __init__(self, training: Training, size_px: int) -> None:
+        self.training, self.state = training, training.state
+        self.device = training.world.device
+        n_photos = len(training.train_set)
+        order = draw_order(0, 1, n_photos)[: STEPS * training.params.batch_size]
+        self.batches = split_into_batches(order, training.params.batch_size)
         self.augment = Augmentation(
-            run.params, run.card, len(run.photos), 1, size_px, run.learner.device
+            training.params, training.card, n_photos, 1, size_px, self.device
         )
-        images, self.labels, positions = next(iter(self.batches()))
-        device = run.learner.device
-        self.labels = self.labels.to(device)
-        self.photos = self.augment(images.to(device), positions)
+        self.state.set_training(frozen=False)
+        self.inputs, self.labels = self.fed(next(iter(self.loader())))
 
-    def batches(self) -> DataLoader[Batch]:
+    def loader(self) -> Iterable[Batch]:
         """Return STEPS batches."""
-        run = self.run
-        return load_batches(run.photos, self.order, run.params.batch_size, 0, run.processes)
+        return load_batches(self.training.train_set, self.batches, 0, self.training.world)
+
+    def fed(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return a batch as the network sees it."""
+        images, labels, positions = (each.to(self.device) for each in batch)
+        return self.augment(images, positions), labels
 
     def ours(self) -> None:
         """Take STEPS steps of the training loop."""
-        losses = RunningLoss(1, self.run.processes)
-        train_one_epoch(self.run.learner, islice(self.batches(), STEPS), self.augment, losses)
+        losses = EpochLoss(1, self.device)
+        for batch in self.loader():
+            inputs, labels = self.fed(batch)
+            losses.add(train_step(self.state, inputs, labels) * len(labels), len(labels))
+        losses.mean()
 
     def bare(self) -> None:
-        """Take STEPS steps on a batch that lies ready."""
-        learner = self.run.learner
-        learner.train()
-        for _ in range(STEPS):
-            learner.optimizer.zero_grad()
-            with learner.autocast():
-                loss = learner.loss_fn(learner.forward(self.photos), self.labels)
-            loss.backward()
-            learner.optimizer.step()
+        """Take STEPS steps on a batch that lies ready: forward, loss, backward, step."""
+        for _ in self.batches:
+            self.state.network.zero_grad()
+            with self.state.autocast():
+                loss = F.cross_entropy(self.state.forward(self.inputs), self.labels)
+            loss.backward()  # type: ignore[no-untyped-call]
+            for optimizer in self.state.optimizers:
+                optimizer.step()
 
     def feed(self) -> None:
         """Gather STEPS batches and augment them, and nothing else."""
-        for images, _, positions in self.batches():
-            self.augment(images.to(self.run.learner.device), positions)
+        for batch in self.loader():
+            self.fed(batch)
 
 
 def seconds(steps: Callable[[], None], device: torch.device) -> float:
@@ -83,13 +90,13 @@ def main() -> None:
     """Compare at every image size of the run."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
     params, store = load_params(), open_store()
-    be_deterministic(params.train.threads)
-    run = new_run(params, store, Run)
-    device, batch_size = run.learner.device, params.train.batch_size
-    print(f"{run.card.architecture} on {device}, batches of {batch_size}, {rounds} rounds")
+    set_deterministic(params.train.threads)
+    training = new_training(params, store)
+    device, batch_size = training.world.device, params.train.batch_size
+    print(f"{training.card.architecture} on {device}, batches of {batch_size}, {rounds} rounds")
     print(f"{'size':>8}{'bare step':>12}{'ours':>10}{'ratio':>8}{'feeding':>10}{'images/s':>10}")
-    for size_px in sorted(set(run.sizes)):
-        contest = Contest(run, size_px)
+    for size_px in sorted(set(training.sizes_px)):
+        contest = Contest(training, size_px)
         found = np.array(
             [
                 [seconds(steps, device) for steps in (contest.bare, contest.ours, contest.feed)]

@@ -1,23 +1,15 @@
-"""What the benchmarks of the training share: a training as ``python -m stages.train`` sets it up.
-
-Import it before PyTorch, which reads how its threads are to wait when it is loaded.
-"""
-
-from typing import TypeVar
+"""What the benchmarks of the training share: a training as ``python -m stages.train`` builds it."""
 
 from stages.common.device import choose_device
 from stages.common.params import Params
 from stages.common.store import Store
-from stages.train.__main__ import describe_model, first_network
-from stages.train.processes import Processes
-from stages.train.run import Run
-
-R = TypeVar("R", bound=Run)
+from stages.train.distributed import World
+from stages.train.initial import build_initial_model
+from stages.train.training import Training
 
 
-def new_run(params: Params, store: Store, kind: type[R]) -> R:
-    """Return a training, in this process, from the first weights."""
+def new_training(params: Params, store: Store) -> Training:
+    """Return a training in this process, from its first weights."""
     device = choose_device(params.train.device, "train.device")
-    network = first_network(params, len(store.meta.classes))
-    card = describe_model(params, store, None)
-    return kind(network, card, store, params.train, Processes(device))
+    start = build_initial_model(params, store.meta)
+    return Training(start, store, params.train, World(device))

@@ -18,13 +18,14 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 from tqdm import tqdm
 
-from benchmarks.training import new_run
+from benchmarks.training import new_training
 from stages.common.classifier import Classifier
-from stages.common.device import be_deterministic
+from stages.common.device import set_deterministic
 from stages.common.params import Params, load_params
 from stages.common.store import Store, open_store
-from stages.train.history import Epoch
-from stages.train.run import Run
+from stages.train.checkpoints import Checkpoints, StateDict
+from stages.train.stopping import StopRequest
+from stages.train.training import Training
 
 BATCH_SIZE = 32
 LEARNING_RATE = 0.001
@@ -58,7 +59,7 @@ class TutorialCNN(nn.Module):
 
 def folders(photos: Path, splits: pd.DataFrame) -> tuple[Subset[object], Subset[object]]:
     """Return the photos of the train split, augmented, and those of the test split."""
-    normalise = [transforms.ToTensor(), transforms.Normalize((0.5,) * 3, (0.5,) * 3)]
+    normalize = [transforms.ToTensor(), transforms.Normalize((0.5,) * 3, (0.5,) * 3)]
     size = [transforms.Resize((128, 128))]
     augment = [transforms.RandomHorizontalFlip(), transforms.RandomRotation(10)]
 
@@ -71,7 +72,7 @@ def folders(photos: Path, splits: pd.DataFrame) -> tuple[Subset[object], Subset[
         )
         return Subset(folder, range(len(folder)))
 
-    return subset("train", [*size, *augment, *normalise]), subset("test", [*size, *normalise])
+    return subset("train", [*size, *augment, *normalize]), subset("test", [*size, *normalize])
 
 
 def train_tutorial(photos: Path, splits: pd.DataFrame, epochs: int) -> Iterator[float]:
@@ -98,32 +99,41 @@ def train_tutorial(photos: Path, splits: pd.DataFrame, epochs: int) -> Iterator[
         yield correct / len(test_set)
 
 
-class Watched(Run):
-    """A training whose accuracy on the test split is looked at after every epoch."""
+class Watch(Checkpoints):
+    """Looks at the accuracy on the test split after every epoch, and saves nothing.
 
-    def watch(self, store: Store) -> None:
-        """Start the clock."""
-        self.store, self.start_time = store, time.perf_counter()
+    Attributes
+    ----------
+    found : list of (float, float)
+        Accuracy and seconds after every epoch.
+    """
+
+    def __init__(self, training: Training, store: Store) -> None:
+        super().__init__(Path("unused"), {})
+        self.training, self.store = training, store
         self.found: list[tuple[float, float]] = []
+        self.looked = 0.0
 
-    def _keep(self, epoch: Epoch) -> None:
-        super()._keep(epoch)
-        seconds = time.perf_counter() - self.start_time
+    def save(self, state: StateDict) -> None:
+        """Look, if an epoch has just ended."""
+        if len(state["history"]) == len(self.found):
+            return
+        seconds = state["clock"]["total"] - self.looked
+        start = time.perf_counter()
         test = self.store.indices("test")
-        classifier = Classifier(self.learner.averaged.network, self.card)
-        names = classifier.probabilities(self.store.images[test]).argmax(axis=1)
-        accuracy = float((names == self.store.labels[test]).mean())
-        show(epoch.epoch, accuracy, seconds)
-        self.found.append((accuracy, seconds))
-        self.start_time = time.perf_counter() - seconds  # looking took no time
+        classifier = Classifier(self.training.state.ema.module, self.training.card)
+        predicted = classifier.probabilities(self.store.images[test]).argmax(axis=1)
+        self.found.append((float((predicted == self.store.labels[test]).mean()), seconds))
+        show(len(self.found), *self.found[-1])
+        self.looked += time.perf_counter() - start  # looking is no part of the training
 
 
 def train_ours(params: Params, store: Store) -> list[tuple[float, float]]:
     """Train as params.yaml says; return accuracy and seconds after every epoch."""
-    run = new_run(params, store, Watched)
-    run.watch(store)
-    run.train(saver=None)
-    return run.found
+    training = new_training(params, store)
+    watch = Watch(training, store)
+    training.run(watch, StopRequest())
+    return watch.found
 
 
 def show(epoch: int, accuracy: float, seconds: float) -> None:
@@ -140,7 +150,7 @@ def main() -> None:
     """Train both, and print how long each took to the same accuracies."""
     epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 12
     params = load_params()
-    be_deterministic(params.train.threads)
+    set_deterministic(params.train.threads)
     store = open_store()
     start = time.perf_counter()
     tutorial = []

@@ -28,8 +28,8 @@ from stages.common.network import build_network
 
 MODELS = Path("models")
 
-PASS_PHOTOS = 32
-"""Photos in every pass through the network; a smaller rest is filled up.
+PREDICT_BATCH = 32
+"""Photos in every pass through the network; a smaller rest is padded.
 
 PyTorch chooses how it computes by the shape of its input, and other ways round otherwise: alone, a
 photo's probabilities differed by up to 1.2e-7 from those in a batch. In passes of one shape they
@@ -85,15 +85,15 @@ class Classifier:
             Rows sum to 1. A row depends on its photo alone, to the last digit.
         """
         found = np.empty((len(images), len(self.card.classes)))
-        for start in range(0, len(images), PASS_PHOTOS):
-            photos = images[start : start + PASS_PHOTOS]
-            found[start : start + len(photos)] = self._pass(photos)[: len(photos)]
+        for start in range(0, len(images), PREDICT_BATCH):
+            photos = images[start : start + PREDICT_BATCH]
+            found[start : start + len(photos)] = self._predict_batch(photos)[: len(photos)]
         return found
 
     @torch.inference_mode()
-    def _pass(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-        """Return the probabilities of at most PASS_PHOTOS photos, and of the black ones added."""
-        filled = np.zeros((PASS_PHOTOS, *images.shape[1:]), np.uint8)
+    def _predict_batch(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+        """Return the probabilities of at most PREDICT_BATCH photos, and of the black ones added."""
+        filled = np.zeros((PREDICT_BATCH, *images.shape[1:]), np.uint8)
         filled[: len(images)] = images
         pixels = torch.from_numpy(filled).to(self.device)
         photos = to_input(pixels, self.card)
@@ -108,14 +108,14 @@ def average_views(logits: Tensor, mirrored: Tensor) -> Tensor:
 
 def to_input(images: Tensor, card: ModelCard) -> Tensor:
     """Turn photos of bytes, uint8 (B, S, S, 3), into what the card's network sees."""
-    photos = normalise(images, card.mean, card.std)
+    photos = normalize(images, card.mean, card.std)
     if card.input_size_px == card.image_size_px:
         return photos
     return F.interpolate(photos, size=[card.input_size_px] * 2, mode="bilinear")
 
 
-def normalise(images: Tensor, mean: list[float], std: list[float]) -> Tensor:
-    """Turn photos of bytes into what a network sees: zero mean and unit variance per channel.
+def normalize(images: Tensor, mean: list[float], std: list[float]) -> Tensor:
+    """Turn images of bytes into what a network sees: zero mean and unit variance per channel.
 
     Parameters
     ----------
@@ -127,9 +127,9 @@ def normalise(images: Tensor, mean: list[float], std: list[float]) -> Tensor:
     float32 tensor of shape (B, 3, H, W)
         In channels-last memory format, which is the order the photos have in the store.
     """
-    centre = 255 * torch.tensor(mean, device=images.device)
+    center = 255 * torch.tensor(mean, device=images.device)
     scale = 1 / (255 * torch.tensor(std, device=images.device))
-    return ((images - centre) * scale).permute(0, 3, 1, 2)
+    return ((images - center) * scale).permute(0, 3, 1, 2)
 
 
 def save_classifier(classifier: Classifier, folder: Path = MODELS) -> None:

@@ -43,7 +43,7 @@ def is_bf16(precision: str, device: torch.device) -> bool:
     return precision == "bf16"
 
 
-def be_deterministic(threads: int) -> None:
+def set_deterministic(threads: int) -> None:
     """Make equal inputs give equal bytes: on one device type, thread count and version of PyTorch.
 
     Call it before anything is computed. An operation that has no deterministic form on the device

@@ -32,15 +32,17 @@ def build_network(name: str, width: int, classes: int) -> nn.Module:
     if name == FLOWERNET:
         return build_flowernet(width, classes)
     # Imported here, because it takes two seconds that flowernet need not wait.
-    from stages.common.torchvision_network import build_torchvision_network
+    from stages.common.torchvision_network import build_torchvision_network, replace_layer
 
-    return build_torchvision_network(name, classes)
+    network = build_torchvision_network(name)
+    replace_layer(network, head_name(network), classes)
+    return network
 
 
 def build_flowernet(width: int, classes: int) -> nn.Module:
     """Build a flowernet with PyTorch's usual random weights.
 
-    It maps normalised photos, float (B, 3, H, W), to logits, float (B, classes). H and W may be any
+    It maps normalized photos, float (B, 3, H, W), to logits, float (B, classes). H and W may be any
     size from 32 px up.
     """
     layers = {

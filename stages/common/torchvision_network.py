@@ -8,7 +8,6 @@ import torchvision.models as zoo
 from torch import Tensor, nn
 
 from stages.common.errors import UserError
-from stages.common.network import head_name
 
 HEAD_CLASSES = 1000
 """What torchvision's own heads tell apart, the classes of ImageNet."""
@@ -16,8 +15,10 @@ HEAD_CLASSES = 1000
 OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d\.)")
 
 
-def build_torchvision_network(name: str, classes: int) -> nn.Module:
-    """Build a network with random weights, without the auxiliary heads that two of them have.
+def build_torchvision_network(name: str) -> nn.Module:
+    """Build a network with random weights and torchvision's own head, for 1000 classes.
+
+    The auxiliary heads that two of them have are left out.
 
     Raises
     ------
@@ -29,7 +30,6 @@ def build_torchvision_network(name: str, classes: int) -> nn.Module:
     plain = {"init_weights": True, "aux_logits": False, "transform_input": True}
     options = plain if name in ("googlenet", "inception_v3") else {}
     network: nn.Module = zoo.get_model(name, weights=None, **options)
-    replace_head(network, classes)
     return network
 
 
@@ -68,9 +68,9 @@ def modern_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {OLD_NAME.sub(r"\1\2", name): value for name, value in weights.items()}
 
 
-def replace_head(network: nn.Module, classes: int) -> None:
-    """Put a new layer of the same kind in the head's place, with one output per class."""
-    parent_name, _, attribute = head_name(network).rpartition(".")
+def replace_layer(network: nn.Module, name: str, classes: int) -> None:
+    """Put a new layer of the same kind in a head's place, with one output per class."""
+    parent_name, _, attribute = name.rpartition(".")
     parent = network.get_submodule(parent_name)
     head = getattr(parent, attribute)
     if isinstance(head, nn.Linear):

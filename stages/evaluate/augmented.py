@@ -59,6 +59,6 @@ def spread(epochs: int, count: int) -> list[int]:
 
 
 def to_bytes(photos: Tensor, card: ModelCard) -> Pixels:
-    """Turn what a network sees, (B, 3, H, W), back into colours, uint8 of shape (B, H, W, 3)."""
+    """Turn what a network sees, (B, 3, H, W), back into colors, uint8 of shape (B, H, W, 3)."""
     values = photos.permute(0, 2, 3, 1) * torch.tensor(card.std) + torch.tensor(card.mean)
     return (values * 255).round().clamp(0, 255).to(torch.uint8).numpy()

@@ -1,31 +1,28 @@
 """Train the network on the store's train split: data/prepared -> models, metrics/loss.csv.
 
-A training that was interrupted goes on where it stopped when the same command is run again; with
+An interrupted training resumes where it stopped when the same command is run again; with
 FLOWERBED_FRESH=1 in the environment it starts from the first epoch. Run it with
 ``python -m stages.train``, or through ``dvc repro``.
 """
 
-import io
 import os
 import sys
-from contextlib import nullcontext, redirect_stdout
+from contextlib import nullcontext
 from pathlib import Path
 
-import torch
+from torch import nn
 
-from stages.common.classifier import Classifier, ModelCard, save_classifier
-from stages.common.device import be_deterministic, choose_device
+from stages.common.classifier import Classifier, save_classifier
+from stages.common.device import choose_device, set_deterministic
 from stages.common.errors import UserError, run_stage
-from stages.common.network import build_network
 from stages.common.params import Params, load_params
-from stages.common.store import Store, open_store
+from stages.common.store import open_store
+from stages.train.checkpoints import Checkpoints
+from stages.train.distributed import World, check_processes, is_launched, join_world
+from stages.train.initial import build_initial_model
 from stages.train.key import describe_training
-from stages.train.pretrained import Pretrained, load_pretrained, put_into
-from stages.train.processes import Processes, check_processes, is_launched, joined
-from stages.train.run import Run
-from stages.train.saving import Saver
-from stages.train.stopping import Stopped, StopRequest
-from stages.train.vault import Vault
+from stages.train.stopping import Stopped, StopRequest, ignore_signals
+from stages.train.training import Training
 
 
 def main() -> None:
@@ -39,77 +36,65 @@ def main() -> None:
 
         launch(params.train.processes)
         return
-    with (
-        joined(params.train.processes, device) as processes,
-        redirect_stdout(sys.stdout if processes.is_first else io.StringIO()),
-    ):
-        train(params, processes)
+    with join_world(params.train.processes, device) as world:
+        train(params, world)
 
 
-def train(params: Params, processes: Processes) -> None:
-    """Load the store, train, write the model."""
-    be_deterministic(params.train.threads)
-    store = open_store()
-    network = first_network(params, len(store.meta.classes))
-    pretrained = load_pretrained(params.model)
-    card = describe_model(params, store, pretrained)
-    known = put_into(network, pretrained) if pretrained else frozenset()
-    run = Run(network, card, store, params.train, processes, known)
-    print(f"training {card.architecture} on {len(run.photos)} photos, on {processes}", flush=True)
-
-    stop = StopRequest()
-    root = Path(os.environ.get("DVC_ROOT", "."), ".train_state")  # also under `dvc exp run --temp`
-    vault = Vault(root, describe_training(params, store, pretrained, processes.device))
-    with vault.taken() if processes.is_first else nullcontext():
-        stop.listen()
-        fresh = bool(os.environ.get("FLOWERBED_FRESH"))
-        state = vault.load() if processes.is_first and not fresh else None
-        if state := processes.broadcast(state):
-            run.restore(state)
-        saver = Saver(vault, params.train.save_every_seconds, stop)
-        with processes.ending_together():
-            best = train_or_leave(run, saver if processes.is_first else None)
-        if processes.is_first:
-            save_classifier(Classifier(best, card))
-            vault.clear()
-
-
-def first_network(params: Params, classes: int) -> torch.nn.Module:
-    """Build the network with its first weights, which the seed decides."""
-    with torch.random.fork_rng(devices=[]):  # PyTorch draws them from its global state
-        torch.manual_seed(params.train.seed)
-        try:
-            return build_network(params.model.name, params.model.width, classes)
-        except UserError as error:
-            raise UserError(f"params.yaml: model.name: {error}") from error
-
-
-def describe_model(params: Params, store: Store, pretrained: Pretrained | None) -> ModelCard:
-    """Return what model.json will say of the model; the input follows given weights."""
-    colors = pretrained or store.meta
-    size_px = store.meta.image_size_px
-    return ModelCard(
-        architecture=params.model.name,
-        width=params.model.width,
-        classes=store.meta.classes,
-        image_size_px=size_px,
-        input_size_px=pretrained.size_px if pretrained else size_px,
-        mean=colors.mean,
-        std=colors.std,
+def train(params: Params, world: World) -> None:
+    """Load the store and the first weights, train, write the model."""
+    set_deterministic(params.train.threads)
+    with world.main_first():
+        store = open_store(check_digests=world.is_local_main)
+        start = build_initial_model(params, store.meta)
+        training = Training(start, store, params.train, world)
+        checkpoints = Checkpoints(
+            Path(os.environ.get("DVC_ROOT", "."), ".train_state"),  # also under `exp run --temp`
+            describe_training(params, store, start, world.device),
+        )
+    print(
+        f"training {params.model.name} on {len(training.train_set)} photos, on {world}", flush=True
     )
+    with checkpoints.locked() if world.is_main else nullcontext():
+        if world.is_main and is_fresh():
+            checkpoints.clear()
+        network = train_or_leave(training, checkpoints, listen_for_stop(world))
+        if world.is_main:
+            save_classifier(Classifier(network, start.card))
+            checkpoints.remove()
 
 
-def train_or_leave(run: Run, saver: Saver | None) -> torch.nn.Module:
+def listen_for_stop(world: World) -> StopRequest:
+    """Let the main process answer to signals; the others end when it does."""
+    stop = StopRequest()
+    if world.is_main:
+        stop.listen()
+    else:
+        ignore_signals()
+    return stop
+
+
+def train_or_leave(training: Training, checkpoints: Checkpoints, stop: StopRequest) -> nn.Module:
     """Train to the end, or leave the process with the exit code of the signal that stopped it."""
     try:
-        return run.train(saver)
+        return training.run(checkpoints, stop)
     except Stopped as stopped:
+        state = training.state
         print(
-            f"stopped by {stopped} at epoch {len(run.history) + 1}, batch {len(run.losses)}; "
-            "saved: the same command goes on from here",
+            f"stopped by {stopped} at epoch {len(state.history) + 1}, "
+            f"batch {state.epoch_loss.batches}; saved: the same command resumes from here",
             file=sys.stderr,
         )
         sys.exit(stopped.exit_code)
+
+
+def is_fresh() -> bool:
+    """Tell whether the user asked for a training from the first epoch."""
+    value = os.environ.get("FLOWERBED_FRESH", "")
+    if value not in ("", "0", "1"):
+        raise UserError(
+            f"FLOWERBED_FRESH must be 1, to start from the first epoch, or 0, got {value!r}"
+        )
+    return value == "1"
 
 
 if __name__ == "__main__":

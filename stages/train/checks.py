@@ -61,7 +61,7 @@ def check_sizes(network: nn.Module, sizes: Iterable[int]) -> None:
 
 
 @contextmanager
-def clear_device_errors(batch_size: int, size_px: int) -> Iterator[None]:
+def readable_device_errors(batch_size: int, size_px: int) -> Iterator[None]:
     """Say what to lower when memory is full, and which network has no exact form on a device."""
     try:
         yield

@@ -35,3 +35,9 @@ def write_history(history: list[Epoch], path: Path = LOSS_CSV) -> None:
     table = pd.DataFrame([asdict(epoch) for epoch in history])
     rates = table["learning_rate"].map("{:.6g}".format)
     write_csv(path, table.round(6).assign(learning_rate=rates))
+
+
+def is_out_of_patience(history: list[Epoch], patience: int) -> bool:
+    """Tell whether so many epochs have brought no lower validation loss; 0 never runs out."""
+    waited = len(history) - best_epoch(history).epoch if history else 0
+    return 0 < patience <= waited

@@ -1,51 +1,64 @@
 """What a training depends on. Two trainings with the same key end in the same bytes."""
 
 import hashlib
-import sys
+import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from stages.common.device import is_bf16
 from stages.common.params import Params
 from stages.common.store import Store
-from stages.train.pretrained import Pretrained
+from stages.common.yaml12 import parse_yaml
+from stages.train.initial import InitialModel
 
-STATE_SCHEMA = 3
+PROJECT = Path(__file__).parents[2]
+
+CHANGE_NO_RESULT = {"device", "loader_workers", "precision", "save_every_seconds"}
+"""Parameters; the device and the precision are in the key as they turn out."""
+
+CPU_VARIABLES = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA")
+"""Environment variables that keep the CPU's libraries from some of its instructions."""
 
 
 def describe_training(
-    params: Params, store: Store, pretrained: Pretrained | None, device: torch.device
+    params: Params, store: Store, model: InitialModel, device: torch.device
 ) -> dict[str, Any]:
-    """Return all that the training depends on, as JSON values.
-
-    The number of loader workers and the interval of the saves are not in it: they change no result.
-    """
-    unimportant = {"loader_workers", "save_every_seconds", "device"}
+    """Return all that the training depends on, as JSON values."""
     return {
-        "state_schema": STATE_SCHEMA,
         "model": params.model.model_dump(),
-        "train": params.train.model_dump(exclude=unimportant),
-        "store": {
-            "images": store.meta.images_sha256,
-            "manifest": store.meta.manifest_sha256,
-        },
-        "weights": pretrained.sha256 if pretrained else "none",
-        "code": _hash_code(),
+        "train": params.train.model_dump(exclude=CHANGE_NO_RESULT),
+        "store": {"images": store.meta.images_sha256, "manifest": store.meta.manifest_sha256},
+        "weights": model.weights_sha256,
+        "code": code_digests(),
         "torch": torch.__version__,
         "torchvision": version("torchvision"),  # importing it would take a second
-        "device": device.type,
-        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "bf16": is_bf16(params.train.precision, device),
+        "device": device_name(device),
+        "cpu": cpu_features(),
+        "cpu_variables": {name: os.environ[name] for name in CPU_VARIABLES if name in os.environ},
     }
 
 
-def _hash_code() -> dict[str, str]:
-    """Return the sha256 of every module of the project that this process runs."""
-    specs = [module.__spec__ for module in sys.modules.values() if hasattr(module, "__spec__")]
-    files = {spec.name: spec.origin for spec in specs if spec and spec.name.startswith("stages.")}
+def device_name(device: torch.device) -> str:
+    """Return the kind of device; for a GPU its model: two of them differ in the last digits."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def cpu_features() -> list[str]:
+    """Return the names of the CPU's instruction sets."""
+    features = torch.cpu.get_capabilities()
+    return sorted(name for name, value in features.items() if value is True)
+
+
+def code_digests() -> dict[str, str]:
+    """Return the sha256 of every module that the stage depends on, by dvc.yaml's own list."""
+    stage = parse_yaml((PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]["train"]
+    paths = [PROJECT / dep for dep in stage["deps"] if dep.startswith("stages/")]
+    modules = [module for path in paths for module in (path.rglob("*.py"), [path])[path.is_file()]]
     return {
-        name: hashlib.sha256(Path(file).read_bytes()).hexdigest()
-        for name, file in files.items()
-        if file
+        module.relative_to(PROJECT).as_posix(): hashlib.sha256(module.read_bytes()).hexdigest()
+        for module in sorted(modules)
     }

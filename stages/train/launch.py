@@ -12,9 +12,9 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from stages.common.errors import UserError
-from stages.train.processes import LEFT_ALONE
+from stages.train.distributed import EXIT_PEER_LOST
 
-ENDED_BY_OTHERS = (LEFT_ALONE, 128 + signal.SIGTERM, -signal.SIGTERM)
+ENDED_BY_OTHERS = (EXIT_PEER_LOST, 128 + signal.SIGTERM, -signal.SIGTERM)
 """Exit codes of processes that ended because another one had failed."""
 
 SECONDS_TO_SAVE = 30
@@ -54,7 +54,7 @@ def launch(processes: int) -> None:
         except ChildFailedError as error:
             codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
             culprits = [rank for rank, code in codes.items() if code not in ENDED_BY_OTHERS]
-            if codes.get(0, LEFT_ALONE) in ENDED_BY_OTHERS and culprits:
+            if codes.get(0, EXIT_PEER_LOST) in ENDED_BY_OTHERS and culprits:
                 said = _last_line(Path(logs), culprits[0])
                 raise UserError(f"process {culprits[0]} of {processes}: {said}") from error
             code = codes.get(0, 1)

@@ -61,7 +61,7 @@ def load_pretrained(model: Model) -> Pretrained | None:
     return Pretrained(weights, mean, std, size_px, hashlib.sha256(content).hexdigest(), path)
 
 
-def put_into(network: nn.Module, pretrained: Pretrained) -> frozenset[str]:
+def load_pretrained_into(network: nn.Module, pretrained: Pretrained) -> frozenset[str]:
     """Give a network the weights, but not those of a head for another number of classes.
 
     Returns

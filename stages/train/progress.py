@@ -1,47 +1,25 @@
 """What a person sees of the training: a bar in a terminal, a plain line per epoch everywhere."""
 
 import sys
-import time
-from collections.abc import Iterable, Iterator
+from typing import Never
 
 from tqdm import tqdm
 
-from stages.train.batches import Batch
 from stages.train.history import Epoch, best_epoch
-from stages.train.running_loss import RunningLoss
-
-SECONDS_BETWEEN_LOOKS = 0.5
-"""Reading the loss makes a GPU wait, so it is not done for every batch."""
 
 
-def show_progress(
-    batches: Iterable[Batch], losses: RunningLoss, title: str, photos: int, processes: int = 1
-) -> Iterator[Batch]:
-    """Yield the batches, showing a bar with loss, images/s and time left while a terminal is there.
-
-    Raises
-    ------
-    UserError
-        Soon after the loss is no longer finite.
-    """
-    bar = tqdm(
-        total=photos,
-        initial=losses.photos,
-        desc=title,
+def progress_bar(epoch: int, epochs: int, done: int, n_photos: int) -> "tqdm[Never]":
+    """Return the bar of an epoch, which counts photos; without a terminal it shows nothing."""
+    return tqdm(
+        total=n_photos,
+        initial=done,
+        desc=f"epoch {epoch:{len(str(epochs))}}/{epochs}",
         unit=" images",
         ncols=80,
         leave=False,
         disable=not sys.stderr.isatty(),
         bar_format="{desc} |{bar}| {n_fmt}/{total_fmt}{postfix}, {rate_fmt}, {remaining} left",
     )
-    last_look = time.monotonic()
-    with bar:
-        for batch in batches:
-            yield batch
-            bar.update(min(len(batch[1]) * processes, photos - bar.n))
-            if time.monotonic() - last_look > SECONDS_BETWEEN_LOOKS:
-                bar.set_postfix_str(f"loss {losses.mean():.3f}", refresh=False)
-                last_look = time.monotonic()
 
 
 EPOCH_HEADER = "   epoch  train_loss  val_loss   val_accuracy  learning_rate  images/s  left"

@@ -1,28 +1,36 @@
-"""What changes from epoch to epoch: the size of the images and the order of the photos."""
+"""What changes in the course of a training: image size, order of the photos, learning rate."""
+
+import math
 
 import numpy as np
 import numpy.typing as npt
 
+from stages.train.randomness import ORDER, epoch_generator
+
 STEP_PX = 32
-"""Image sizes grow in these steps: sizes nearer to each other would differ too little to pay."""
+"""Image sizes grow in these steps; a smaller step gains too little to be worth its epochs."""
 
 SMALLEST_UNTIL = 1 / 2
-"""Share of the epochs that see the smallest images."""
+"""This share of the epochs sees the smallest images."""
 
 GROWING_UNTIL = 6 / 7
-"""Share of the epochs after which the images are as large as they get."""
+"""After this share of the epochs, the images stop growing."""
 
 LARGEST = 7 / 8
-"""The largest training images, in a share of the size of the test: a crop shows a flower larger
-than the whole photo does, so that it looks as large in a smaller image."""
+"""The largest training images as a share of the test size: a crop magnifies the flower, so that in
+a smaller image it looks as large as in the test."""
 
 
 def image_sizes(first_px: int, full_px: int, epochs: int) -> list[int]:
     """Return the side of the training images in every epoch.
 
-    Early epochs learn on small images as well, and much faster. The last ones see images of LARGEST
-    times the size of the test (Touvron et al., "Fixing the train-test resolution discrepancy",
-    2019). With `first_px` at or above the full size, all epochs see the full size.
+    Early epochs learn almost as well on small images, and much faster. The last ones see images of
+    LARGEST times the test size. With `first_px` at or above the full size, all epochs see the full
+    size.
+
+    References
+    ----------
+    Touvron et al., "Fixing the train-test resolution discrepancy" (2019).
     """
     if first_px >= full_px:
         return [full_px] * epochs
@@ -36,6 +44,19 @@ def image_sizes(first_px: int, full_px: int, epochs: int) -> list[int]:
     ]
 
 
-def draw_order(seed: int, epoch: int, photos: int) -> npt.NDArray[np.int64]:
-    """Shuffle the positions of the train split's photos for an epoch, int64 of shape (photos,)."""
-    return np.random.default_rng([seed, epoch, 0]).permutation(photos)
+def draw_order(seed: int, epoch: int, n_photos: int) -> npt.NDArray[np.int64]:
+    """Shuffle the positions of the train split for an epoch, int64 of shape (n_photos,)."""
+    return epoch_generator(seed, epoch, ORDER).permutation(n_photos)
+
+
+def warmup_cosine(step: int, warmup_steps: float, steps: int) -> float:
+    """Return the learning rate of a step, counted from 0, as a share of the highest one.
+
+    It rises in a line, then falls along half a cosine. The rate of a step is that at its middle: at
+    its start the first one would be 0, and at its end the last one.
+    """
+    middle = step + 0.5
+    if middle < warmup_steps:
+        return middle / warmup_steps
+    share = (middle - warmup_steps) / (steps - warmup_steps)
+    return (1 + math.cos(math.pi * min(share, 1))) / 2

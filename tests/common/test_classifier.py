@@ -10,7 +10,7 @@ from stages.common.classifier import (
     Classifier,
     ModelCard,
     load_classifier,
-    normalise,
+    normalize,
     save_classifier,
     to_input,
 )
@@ -81,10 +81,10 @@ def test_a_photos_prediction_depends_on_that_photo_alone(
     np.testing.assert_array_equal(classifier.probabilities(images[37:]), together[37:])
 
 
-def test_normalise_by_hand() -> None:
+def test_normalize_by_hand() -> None:
     image = torch.tensor([[[[0, 255, 51]]]], dtype=torch.uint8)
     expected = torch.tensor([(0 - 0.5) / 0.2, (1 - 0.4) / 0.25, (0.2 - 0.3) / 0.3])
-    torch.testing.assert_close(normalise(image, CARD.mean, CARD.std).flatten(), expected)
+    torch.testing.assert_close(normalize(image, CARD.mean, CARD.std).flatten(), expected)
 
 
 def test_a_flipped_weight_byte_is_detected(models: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_missing_file_is_named(models: Path) -> None:
 
 def test_photos_are_scaled_to_what_the_network_sees() -> None:
     images = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
-    plain = normalise(images, CARD.mean, CARD.std)
+    plain = normalize(images, CARD.mean, CARD.std)
     assert torch.equal(to_input(images, CARD), plain)
     larger = to_input(images, CARD.model_copy(update={"input_size_px": 64}))
     assert larger.shape == (2, 3, 64, 64)

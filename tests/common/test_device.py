@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from stages.common.device import be_deterministic, choose_device
+from stages.common.device import choose_device, set_deterministic
 from stages.common.errors import UserError
 
 
@@ -27,7 +27,7 @@ def test_auto_prefers_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_thread_count_is_the_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
     before = torch.get_num_threads()
-    be_deterministic(1)
+    set_deterministic(1)
     assert torch.get_num_threads() == 1
     assert torch.are_deterministic_algorithms_enabled()
-    be_deterministic(before)
+    set_deterministic(before)

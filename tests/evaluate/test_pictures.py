@@ -86,20 +86,20 @@ def test_augmented_photos_are_what_the_network_saw(
     ]
     assert [section.title for section in rest] == ["light", "dark", "light", "dark"]
 
-    augment = Augmentation(params.train, card_of(store), photos=40, epoch=3, size_px=28)
+    augment = Augmentation(params.train, card_of(store), n_photos=40, epoch=3, size_px=28)
     seen = augment(torch.from_numpy(store.images[:40].copy()), torch.arange(40))
     tile = Image.fromarray(to_bytes(seen[:1], card_of(store))[0]).resize((96, 96), 3)
     left, upper = 20 + 3 * 104, 20 + sections[0].height_px + 34 + 4
     np.testing.assert_array_equal(picture.crop((left, upper, left + 96, upper + 96)), tile)
 
 
-def test_normalised_photos_become_the_same_bytes_again(store: Store) -> None:
+def test_normalized_photos_become_the_same_bytes_again(store: Store) -> None:
     pixels = store.images[:3]
     seen = torch.from_numpy((pixels / 255 - 0.5) / 0.25).permute(0, 3, 1, 2)
     np.testing.assert_array_equal(to_bytes(seen, card_of(store)), pixels)
 
 
-def test_colours_beyond_white_stay_white(store: Store) -> None:
+def test_colors_beyond_white_stay_white(store: Store) -> None:
     assert to_bytes(torch.tensor([9.0, -9, 0]).reshape(1, 3, 1, 1), card_of(store)).tolist() == [
         [[[255, 0, 128]]]
     ]

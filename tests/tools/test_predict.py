@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
-from stages.common.classifier import Classifier, ModelCard, normalise, save_classifier
+from stages.common.classifier import Classifier, ModelCard, normalize, save_classifier
 from stages.common.errors import UserError
 from stages.common.network import build_flowernet
 from stages.common.params import Params
@@ -77,7 +77,7 @@ def classifier(photos: Path) -> Classifier:
     pixels = np.stack([read_photo(path, 32) for path in sorted(photos.glob("*/*"))])
     with torch.no_grad():
         network.get_parameter("head.weight").mul_(100)
-        seen = normalise(torch.from_numpy(pixels), card.mean, card.std)
+        seen = normalize(torch.from_numpy(pixels), card.mean, card.std)
         network.get_parameter("head.bias").sub_(network(seen).mean(dim=0))
     return Classifier(network, card)
 

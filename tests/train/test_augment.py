@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from stages.common.classifier import normalise
+from stages.common.classifier import normalize
 from stages.common.params import Params
 from stages.common.store import Store
 from stages.train.augment import Augmentation, crop, draw_augmentation, recolor
@@ -23,7 +23,7 @@ def test_an_epochs_draws_depend_on_seed_and_epoch_only(params: Params) -> None:
 
 
 def test_a_photos_augmentation_does_not_depend_on_its_batch(params: Params, store: Store) -> None:
-    augment = Augmentation(params.train, card_of(store), photos=40, epoch=1, size_px=32)
+    augment = Augmentation(params.train, card_of(store), n_photos=40, epoch=1, size_px=32)
     images = torch.from_numpy(store.images[:8].copy())
     whole = augment(images, torch.arange(8))
     alone = augment(images[5:6], torch.tensor([5]))
@@ -58,25 +58,25 @@ def test_a_quarter_crop_is_that_quarter() -> None:
     torch.testing.assert_close(crop(photos(1), top_left, 8), photos(1)[:, :, :8, :8])
 
 
-def test_neutral_factors_keep_the_colours() -> None:
+def test_neutral_factors_keep_the_colors() -> None:
     kept = recolor(photos(), torch.ones(2, 3), torch.zeros(3), torch.ones(3))
     torch.testing.assert_close(kept, photos())
 
 
-def test_neutral_factors_only_normalise(store: Store) -> None:
+def test_neutral_factors_only_normalize(store: Store) -> None:
     card = card_of(store)
     images = torch.from_numpy(store.images[:4].copy())
     mean, std = 255 * torch.tensor(card.mean), 255 * torch.tensor(card.std)
     ours = recolor(images.permute(0, 3, 1, 2).float(), torch.ones(4, 3), mean, std)
-    torch.testing.assert_close(ours, normalise(images, card.mean, card.std), atol=1e-5, rtol=0)
+    torch.testing.assert_close(ours, normalize(images, card.mean, card.std), atol=1e-5, rtol=0)
 
 
 def test_recolor_by_hand() -> None:
     def with_factors(images: torch.Tensor, *factors: float) -> torch.Tensor:
         return recolor(images, torch.tensor([factors]), torch.zeros(3), torch.ones(3))
 
-    grey = torch.full((1, 3, 2, 2), 0.5)
-    torch.testing.assert_close(with_factors(grey, 1.25, 1, 1), grey + 0.25)
+    gray = torch.full((1, 3, 2, 2), 0.5)
+    torch.testing.assert_close(with_factors(gray, 1.25, 1, 1), gray + 0.25)
     no_saturation = with_factors(photos(1), 1, 1, 0)
     red, green, blue = photos(1)[0]
     torch.testing.assert_close(no_saturation[0, 0], 0.299 * red + 0.587 * green + 0.114 * blue)
@@ -90,7 +90,7 @@ def test_recolor_by_hand() -> None:
 
 
 def test_augmented_batches_are_channels_last(params: Params, store: Store) -> None:
-    augment = Augmentation(params.train, card_of(store), photos=40, epoch=1, size_px=16)
+    augment = Augmentation(params.train, card_of(store), n_photos=40, epoch=1, size_px=16)
     batch = augment(torch.from_numpy(store.images[:4].copy()), torch.arange(4))
     assert batch.shape == (4, 3, 16, 16)
     assert batch.is_contiguous(memory_format=torch.channels_last)

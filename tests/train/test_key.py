@@ -1,15 +1,68 @@
-import importlib.util
-import sys
-from types import ModuleType
+from pathlib import Path
 
 import pytest
+import torch
+import yaml
 
-from stages.train.key import _hash_code
+from stages.common.params import Params
+from stages.common.store import Store
+from stages.train.initial import build_initial_model
+from stages.train.key import CPU_VARIABLES, cpu_features, describe_training, device_name
+from tests.conftest import ROOT
+from tests.test_dvc_yaml import closure
+
+CPU = torch.device("cpu")
 
 
-def test_the_module_that_was_started_counts_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    started = ModuleType("__main__")  # as `python -m stages.train` has it
-    started.__spec__ = importlib.util.find_spec("stages.train.__main__")
-    monkeypatch.setitem(sys.modules, "__main__", started)
-    monkeypatch.delitem(sys.modules, "stages.train.__main__", raising=False)
-    assert {"stages.train.__main__", "stages.train.key"} <= set(_hash_code())
+def key(params: Params, store: Store) -> dict[str, object]:
+    return describe_training(params, store, build_initial_model(params, store.meta), CPU)
+
+
+def changed(params: Params, **values: object) -> Params:
+    return params.model_copy(update={"train": params.train.model_copy(update=values)})
+
+
+def test_every_module_that_the_stage_imports_is_in_the_key(params: Params, store: Store) -> None:
+    imported = closure(ROOT / "stages/train/__main__.py")
+    code = key(params, store)["code"]
+    assert isinstance(code, dict)
+    assert {path.relative_to(ROOT).as_posix() for path in imported} - set(code) == {
+        "stages/common/__init__.py"  # nothing but a docstring
+    }
+
+
+def test_parameters_that_change_no_result_are_not_in_the_key(params: Params, store: Store) -> None:
+    before = key(params, store)
+    same = {"save_every_seconds": 7.0, "loader_workers": 3, "device": "cpu", "precision": "fp32"}
+    assert key(changed(params, **same), store) == before
+    for other in ({"lr": 0.5}, {"threads": 3}, {"processes": 2}, {"precision": "bf16"}):
+        assert key(changed(params, **other), store) != before
+
+
+@pytest.mark.parametrize("name", CPU_VARIABLES)
+def test_a_capped_processor_is_another_key(
+    params: Params, store: Store, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.delenv(name, raising=False)
+    before = key(params, store)
+    monkeypatch.setenv(name, "AVX2")
+    assert key(params, store) != before
+
+
+def test_the_instruction_sets_of_this_processor_are_named() -> None:
+    assert cpu_features() == sorted(cpu_features())
+    assert not {"num_logical_cores", "l2_cache_size", "cpu_name"} & set(cpu_features())
+
+
+def test_two_models_of_gpu_have_two_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Model A")
+    assert device_name(torch.device("cuda")) == "Model A"
+    assert device_name(CPU) == "cpu"
+
+
+def test_the_key_follows_dvc_yaml(params: Params, store: Store) -> None:
+    stage = yaml.safe_load(Path(ROOT / "dvc.yaml").read_text())["stages"]["train"]
+    listed = [dep for dep in stage["deps"] if dep.startswith("stages/common")]
+    code = key(params, store)["code"]
+    assert isinstance(code, dict)
+    assert set(listed) <= set(code)

@@ -14,7 +14,7 @@ from stages.common.classifier import ModelCard
 from stages.common.errors import UserError
 from stages.common.network import build_flowernet, build_network
 from stages.common.params import Model
-from stages.train.pretrained import load_pretrained, put_into
+from stages.train.pretrained import load_pretrained, load_pretrained_into
 
 
 def model(weights: Path | str, name: str = "flowernet") -> Model:
@@ -48,7 +48,7 @@ def test_all_weights_but_a_head_for_other_classes_are_taken(saved: Path) -> None
     assert pretrained is not None
     assert (pretrained.mean, pretrained.size_px) == ([0.1] * 3, 48)
     network = build_flowernet(8, 5)
-    known = put_into(network, pretrained)
+    known = load_pretrained_into(network, pretrained)
     assert set(network.state_dict()) - known == {"head.weight", "head.bias"}
     assert torch.equal(
         network.state_dict()["stem.0.0.weight"], pretrained.weights["stem.0.0.weight"]
@@ -59,7 +59,7 @@ def test_a_head_for_as_many_classes_is_taken_too_but_learns_as_a_new_one(saved: 
     pretrained = load_pretrained(model(saved))
     assert pretrained is not None
     network = build_flowernet(8, 3)
-    known = put_into(network, pretrained)
+    known = load_pretrained_into(network, pretrained)
     assert set(network.state_dict()) - known == {"head.weight", "head.bias"}
     assert torch.equal(network.state_dict()["head.weight"], pretrained.weights["head.weight"])
 
@@ -91,31 +91,31 @@ def test_the_names_in_the_files_of_torchvision_fit(tmp_path: Path, name: str) ->
     torch.save(weights, tmp_path / "weights.pth")
     pretrained = load_pretrained(model(tmp_path / "weights.pth", name))
     assert pretrained is not None
-    assert len(put_into(build_network(name, 8, 5), pretrained)) > 100
+    assert len(load_pretrained_into(build_network(name, 8, 5), pretrained)) > 100
 
 
 def test_a_wrong_shape_is_named(saved: Path) -> None:
     pretrained = load_pretrained(model(saved))
     assert pretrained is not None
     with pytest.raises(UserError, match=r"shape \[8, 3, 3, 3\], in the network \[16, 3, 3, 3\]"):
-        put_into(build_flowernet(16, 3), pretrained)
+        load_pretrained_into(build_flowernet(16, 3), pretrained)
 
 
 def test_weights_of_another_network_are_refused(saved: Path) -> None:
     pretrained = load_pretrained(model(saved))
     assert pretrained is not None
     with pytest.raises(UserError, match=r"holds another network than model\.name: .* is missing"):
-        put_into(build_network("squeezenet1_1", 8, 3), pretrained)
+        load_pretrained_into(build_network("squeezenet1_1", 8, 3), pretrained)
 
 
-def test_weights_of_a_torchvision_network_come_with_its_colours(tmp_path: Path) -> None:
+def test_weights_of_a_torchvision_network_come_with_its_colors(tmp_path: Path) -> None:
     theirs = build_network("squeezenet1_1", 8, 7)
     torch.save(theirs.state_dict(), tmp_path / "squeezenet.pth")
     pretrained = load_pretrained(model(tmp_path / "squeezenet.pth", "squeezenet1_1"))
     assert pretrained is not None
     assert pretrained.mean == [0.485, 0.456, 0.406]
     ours = build_network("squeezenet1_1", 8, 5)
-    known = put_into(ours, pretrained)
+    known = load_pretrained_into(ours, pretrained)
     assert set(ours.state_dict()) - known == {"classifier.1.weight", "classifier.1.bias"}
 
 

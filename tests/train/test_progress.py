@@ -11,15 +11,13 @@ import pytest
 from stages.train.progress import show_duration
 
 BAR = """
-import time, torch
-from stages.train.processes import Processes
-from stages.train.progress import show_progress
-from stages.train.running_loss import RunningLoss
-losses = RunningLoss(1, Processes(torch.device("cpu")))
-batch = (torch.zeros(32), torch.zeros(32), torch.zeros(32))
-for _ in show_progress([batch] * 12, losses, "epoch 12/24", 384):
-    losses.add(torch.tensor(1.25), 32)
-    time.sleep(0.15)
+import time
+from stages.train.progress import progress_bar
+with progress_bar(12, 24, done=32, n_photos=384) as bar:
+    for _ in range(11):
+        time.sleep(0.15)
+        bar.update(32)
+        bar.set_postfix_str("loss 1.250", refresh=False)
 """
 
 

@@ -23,7 +23,7 @@ def test_no_smaller_size_trains_at_the_full_size() -> None:
 
 
 def test_an_epochs_order_depends_on_seed_and_epoch_only() -> None:
-    order = draw_order(seed=0, epoch=1, photos=50)
+    order = draw_order(seed=0, epoch=1, n_photos=50)
     np.testing.assert_array_equal(draw_order(0, 1, 50), order)
     np.testing.assert_array_equal(np.sort(order), np.arange(50))
     assert (draw_order(0, 2, 50) != order).any()

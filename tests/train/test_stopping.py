@@ -1,13 +1,10 @@
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from stages.train.saving import Saver
 from stages.train.stopping import Stopped, StopRequest
-from stages.train.vault import Vault
 
 WAITING = """
 import time
@@ -32,17 +29,13 @@ def test_the_second_signal_leaves_at_once(number: signal.Signals, code: int) -> 
         assert process.wait(10) == code
 
 
-def test_a_stop_saves_first_and_leaves_with_the_code_of_the_signal(tmp_path: Path) -> None:
-    vault, stop = Vault(tmp_path, {}), StopRequest()
-    saver = Saver(vault, every_seconds=1000, stop=stop)
-    assert not saver.is_due()
+def test_a_stop_has_the_exit_code_of_its_signal() -> None:
+    stop = StopRequest()
+    stop.raise_if_asked()
+    assert not stop.is_asked
+    stop = StopRequest()
     stop.signal_number = signal.SIGTERM
-    assert saver.is_due()
-    with pytest.raises(Stopped) as stopped:
-        saver.save({"step": 7})
+    assert stop.is_asked
+    with pytest.raises(Stopped, match="SIGTERM") as stopped:
+        stop.raise_if_asked()
     assert stopped.value.exit_code == 143
-    assert vault.load() == {"step": 7}
-
-
-def test_a_save_is_due_when_its_time_has_come(tmp_path: Path) -> None:
-    assert Saver(Vault(tmp_path, {}), every_seconds=0, stop=StopRequest()).is_due()

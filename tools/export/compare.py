@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnxruntime
 
-from stages.common.classifier import PASS_PHOTOS, Classifier
+from stages.common.classifier import PREDICT_BATCH, Classifier
 from stages.common.errors import UserError
 from stages.common.store import Store
 from stages.evaluate.metrics import Probabilities
@@ -50,7 +50,9 @@ def run(content: bytes, store: Store) -> Probabilities:
     """Return what ONNX Runtime says of the test split, of shape (N, classes)."""
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     test = store.indices("test")
-    batches = np.split(test, range(PASS_PHOTOS, len(test), PASS_PHOTOS))  # the last one is short
+    batches = np.split(
+        test, range(PREDICT_BATCH, len(test), PREDICT_BATCH)
+    )  # the last one is short
     return np.concatenate(
         [session.run(["probabilities"], {"images": store.images[rows]})[0] for rows in batches]
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from stages.common.classifier import MODELS, load_classifier
-from stages.common.device import be_deterministic, choose_device
+from stages.common.device import choose_device, set_deterministic
 from stages.common.errors import UserError, run_stage
 from tools.predict.output import as_csv, as_json, as_table
 from tools.predict.photos import Complaints, find_photos
@@ -25,7 +25,7 @@ def main() -> None:
     options = parse_options()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names beyond the terminal's letters
-    be_deterministic(torch.get_num_threads())
+    set_deterministic(torch.get_num_threads())
     if not options.model.is_dir():
         raise UserError(
             f"--model: {options.model} is no folder; name the one that holds model.json and "

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from stages.common.classifier import PASS_PHOTOS, Classifier
+from stages.common.classifier import PREDICT_BATCH, Classifier
 from stages.common.names import printable_name
 from stages.common.photo import PhotoError
 from tools.predict.photos import Complaints, read_photo
@@ -50,7 +50,7 @@ def predict_photos(
         Hears of photos that cannot be used.
     """
     photos = _read(paths, classifier.card.image_size_px, complaints)
-    while batch := list(islice(photos, PASS_PHOTOS)):
+    while batch := list(islice(photos, PREDICT_BATCH)):
         probabilities = classifier.probabilities(np.stack([pixels for _, pixels in batch]))
         for (path, _), row in zip(batch, probabilities, strict=True):
             yield Prediction(printable_name(str(path)), _best(row, classifier.card.classes, top))

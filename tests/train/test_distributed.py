@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,13 @@ from stages.common.errors import UserError
 from stages.common.params import Params
 from stages.common.store import Store
 from stages.train.checks import check_batches
-from stages.train.processes import Processes, check_processes, joined
+from stages.train.distributed import (
+    EXIT_PEER_LOST,
+    World,
+    check_processes,
+    join_world,
+    leave_with_peers,
+)
 from tests.conftest import ROOT, change_params
 from tests.project import Project
 
@@ -36,19 +43,39 @@ def train_in(processes: int, folder: Path, store: Path) -> pd.DataFrame:
 
 
 def test_two_processes_train_as_one(store: Store, tmp_path: Path, params_file: Path) -> None:
-    """Of 40 photos: batches of 15, 15 and 10, so that the parts are even and uneven."""
+    """Of 40 photos: batches of 15, 15 and 10, so that the shares are even and uneven."""
     change_params(params_file, {"train": {"batch_size": 15}})
-    alone = train_in(1, params_file.parent, tmp_path / "prepared")
-    both = train_in(2, params_file.parent, tmp_path / "prepared")
-    pd.testing.assert_frame_equal(both, alone, check_exact=False, rtol=1e-9, atol=0)
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+        shutil.copy(params_file, folder)
+    one, two = (train_in(n, folders[n - 1], tmp_path / "prepared") for n in (1, 2))
+    pd.testing.assert_frame_equal(two, one, check_exact=False, rtol=1e-5, atol=0)
 
 
-def test_alone_nothing_is_shared_or_summed() -> None:
-    alone = Processes(CPU)
-    assert alone.is_first
-    assert alone.share(torch.arange(5).numpy()).tolist() == [0, 1, 2, 3, 4]
+def test_the_only_process_shares_nothing_and_sums_nothing() -> None:
+    alone = World(CPU)
+    assert alone.is_main
+    assert alone.is_local_main
+    assert alone.shard(torch.arange(5).numpy()).tolist() == [0, 1, 2, 3, 4]
     assert alone.broadcast({"a": 1}) == {"a": 1}
     assert alone.sum(torch.tensor([1.0, 2.0])).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_lost_connection_is_one_line(capsys: pytest.CaptureFixture[str], rank: int) -> None:
+    lost = "[/src/gloo/transport/tcp/pair.cc:534] Connection reset by peer\nand a long trace"
+    with pytest.raises(SystemExit) as left, leave_with_peers(World(CPU, rank, 2)):
+        raise RuntimeError(lost)
+    assert left.value.code == EXIT_PEER_LOST
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"process {rank} of 2: lost the connection to another process: [/src")
+    assert line.endswith("Connection reset by peer")
+
+
+def test_other_errors_are_not_taken_for_a_lost_connection() -> None:
+    with pytest.raises(RuntimeError, match="a bug"), leave_with_peers(World(CPU, 0, 2)):
+        raise RuntimeError("a bug")
 
 
 @pytest.mark.parametrize(("kind", "there"), [("cuda", "1 cuda device"), ("mps", "1 mps device")])
@@ -70,11 +97,11 @@ def test_a_launcher_of_another_number_of_processes_is_refused(monkeypatch) -> No
         monkeypatch.setenv(name, "0")
     monkeypatch.setenv("WORLD_SIZE", "8")
     message = r"train\.processes is 2, but the launcher started 8;"
-    with pytest.raises(UserError, match=message), joined(2, CPU):
+    with pytest.raises(UserError, match=message), join_world(2, CPU):
         pass
 
 
-def test_the_stage_goes_on_after_a_stop_in_the_same_bytes(
+def test_the_stage_resumes_after_a_stop_to_the_same_bytes(
     finished: Project, tmp_path: Path
 ) -> None:
     ours = finished.copy(tmp_path / "ours")
@@ -101,9 +128,9 @@ def test_the_stage_goes_on_after_a_stop_in_the_same_bytes(
 def test_an_error_of_all_processes_is_one_line(finished: Project, tmp_path: Path) -> None:
     ours = finished.copy(tmp_path / "ours")
     ours.set("train", "processes", 2)
-    ours.set("train", "batch_size", 5000)
+    ours.set("model", "weights", "nowhere.safetensors")
     printed = ours.run(sys.executable, "-m", "stages.train", code=1)
-    assert printed.strip().startswith("params.yaml: train.batch_size must be at most")
+    assert printed.strip().startswith("params.yaml: model.weights must be none")
     assert len(printed.strip().splitlines()) == 1
 
 
@@ -111,11 +138,12 @@ def test_an_error_of_another_process_is_shown(finished: Project, tmp_path: Path)
     ours = finished.copy(tmp_path / "ours")
     ours.set("train", "processes", 2)
     loop = ours.folder / "stages/train/loop.py"
+    first_line = "state.network.zero_grad()"
     fault = (
-        'if learner.processes.rank == 1:\n        raise RuntimeError("out of memory")\n    '
-        "learner.train()"
+        f'if state.world.rank == 1:\n        raise RuntimeError("out of memory")\n    {first_line}'
     )
-    loop.write_text(loop.read_text().replace("learner.train()", fault))
+    assert first_line in loop.read_text()
+    loop.write_text(loop.read_text().replace(first_line, fault))
     printed = ours.run(sys.executable, "-m", "stages.train", code=1)
     assert "process 1 of 2: out of memory with batches of" in printed.splitlines()[-1]
     assert "Traceback" not in printed

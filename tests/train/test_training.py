@@ -10,27 +10,21 @@ from stages.common.errors import UserError
 from stages.common.network import build_flowernet
 from stages.common.params import Params, Train
 from stages.common.store import Store
-from stages.train.augment import Augmentation
-from stages.train.batches import SplitPhotos, load_batches
-from stages.train.loop import Learner, train_one_epoch, validate
-from stages.train.processes import Processes
-from stages.train.run import Run
-from stages.train.running_loss import RunningLoss
-from stages.train.saving import Saver
-from stages.train.schedule import draw_order
+from stages.train.checkpoints import Checkpoints
+from stages.train.distributed import World
+from stages.train.history import best_epoch
+from stages.train.initial import InitialModel
 from stages.train.stopping import Stopped, StopRequest
-from stages.train.vault import Vault
+from stages.train.training import Training
 from tests.conftest import card_of
 
-ALONE = Processes(torch.device("cpu"))
+ALONE = World(torch.device("cpu"))
+HEADER = ["epoch", "train_loss", "val_loss", "val_accuracy", "learning_rate"]
 
 
 @pytest.fixture(autouse=True)
 def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-HEADER = ["epoch", "train_loss", "val_loss", "val_accuracy", "learning_rate"]
 
 
 def network() -> nn.Module:
@@ -39,57 +33,67 @@ def network() -> nn.Module:
         return build_flowernet(8, 2)
 
 
-def new_run(store: Store, params: Train, known: frozenset[str] = frozenset()) -> Run:
-    return Run(network(), card_of(store), store, params, ALONE, known)
+def new_training(store: Store, params: Train, pretrained: frozenset[str] = frozenset()) -> Training:
+    start = InitialModel(network(), card_of(store), pretrained)
+    return Training(start, store, params, ALONE)
 
 
-def saver(stop: StopRequest | None = None, every_seconds: float = 1e9) -> Saver:
-    return Saver(Vault(Path("states"), {"a": "key"}), every_seconds, stop or StopRequest())
+def new_checkpoints() -> Checkpoints:
+    return Checkpoints(Path("checkpoints"), {"a": "key"})
+
+
+def run(training: Training) -> nn.Module:
+    """Run a training that finds no checkpoint."""
+    checkpoints = new_checkpoints()
+    checkpoints.clear()
+    return training.run(checkpoints, StopRequest())
 
 
 def train(store: Store, params: Train) -> tuple[str, dict[str, torch.Tensor]]:
-    weights = new_run(store, params).train(saver()).state_dict()
+    weights = run(new_training(store, params)).state_dict()
     return Path("metrics/loss.csv").read_text(), weights
 
 
-def test_two_runs_are_equal_to_the_byte(store: Store, params: Params) -> None:
+def test_two_trainings_are_equal_to_the_byte(store: Store, params: Params) -> None:
     first, first_weights = train(store, params.train)
     again, again_weights = train(store, params.train)
     assert again == first
     assert all(torch.equal(first_weights[name], again_weights[name]) for name in first_weights)
 
 
-def stop_after(run: Run, stop: StopRequest, batch: int) -> None:
-    """Request a stop while the run's given batch, counted over epochs, is computed."""
-    update = run.learner.averaged.update
+class StopAfter(StopRequest):
+    """Asks to stop after some batches, counted over epochs."""
 
-    def update_and_stop(network: nn.Module) -> None:
-        update(network)
-        if run.learner.schedule.done == batch:
-            stop.signal_number = signal.SIGTERM
+    def __init__(self, training: Training, batch: int) -> None:
+        super().__init__()
+        self.training, self.batch = training, batch
 
-    run.learner.averaged.update = update_and_stop  # type: ignore[method-assign]
+    @property
+    def is_asked(self) -> bool:
+        if self.training.state.schedulers[0].last_epoch == self.batch:
+            self.signal_number = signal.SIGTERM
+        return super().is_asked
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 4, 7, 9])
-def test_a_stopped_run_goes_on_to_the_same_bytes(store: Store, params: Params, batch: int) -> None:
+def test_a_stopped_training_resumes_to_the_same_bytes(
+    store: Store, params: Params, capsys: pytest.CaptureFixture[str], batch: int
+) -> None:
     expected, weights = train(store, params.train)
-    stop = StopRequest()
-    stopped = new_run(store, params.train)
-    stop_after(stopped, stop, batch)
+    new_checkpoints().clear()
+    stopped = new_training(store, params.train)
     with pytest.raises(Stopped):
-        stopped.train(saver(stop))
-    resumed = new_run(store, params.train)
-    state = Vault(Path("states"), {"a": "key"}).load()
-    assert state is not None
-    resumed.restore(state)
-    assert resumed.learner.schedule.done == batch
-    again = resumed.train(saver()).state_dict()
+        stopped.run(new_checkpoints(), StopAfter(stopped, batch))
+    assert stopped.state.schedulers[0].last_epoch == batch
+    capsys.readouterr()
+    again = new_training(store, params.train).run(new_checkpoints(), StopRequest()).state_dict()
+    epoch, done = divmod(batch - 1, 3)
+    assert f"resuming at epoch {epoch + 1}, batch {done + 2} " in capsys.readouterr().out
     assert Path("metrics/loss.csv").read_text() == expected
     assert all(torch.equal(weights[name], again[name]) for name in weights)
 
 
-def test_another_seed_is_another_run(store: Store, params: Params) -> None:
+def test_another_seed_is_another_training(store: Store, params: Params) -> None:
     first, _ = train(store, params.train)
     other, _ = train(store, params.train.model_copy(update={"seed": 1}))
     assert other != first
@@ -112,54 +116,29 @@ def test_the_network_learns_to_tell_dark_from_light(store: Store, params: Params
 
 
 def test_the_kept_weights_are_those_of_the_best_epoch(store: Store, params: Params) -> None:
-    run = new_run(store, params.train)
-    run.train(saver())
-    assert run._validate() == (run.best.val_loss, run.best.val_accuracy)
-    assert run.best.val_loss == min(epoch.val_loss for epoch in run.history)
+    training = new_training(store, params.train)
+    run(training)
+    history = training.state.history
+    best = best_epoch(history)
+    assert training.validate() == (best.val_loss, best.val_accuracy)
+    assert best.val_loss == min(epoch.val_loss for epoch in history)
 
 
 def test_a_diverging_run_stops_with_epoch_batch_and_advice(store: Store, params: Params) -> None:
-    run = new_run(store, params.train)
+    training = new_training(store, params.train)
     with torch.no_grad():
-        next(run.learner.network.parameters()).fill_(float("nan"))
+        next(training.state.network.parameters()).fill_(float("nan"))
     with pytest.raises(UserError, match=r"loss became nan at epoch 1, batch 1; lower train\.lr"):
-        run.train(saver())
+        run(training)
     assert not Path("metrics/loss.csv").exists()
 
 
 def test_a_validation_loss_that_is_not_finite_ends_the_run(store: Store, params: Params) -> None:
-    run = new_run(store, params.train)
+    training = new_training(store, params.train)
     with torch.no_grad():
-        next(run.learner.averaged.network.buffers()).fill_(float("nan"))
+        next(training.state.ema.module.buffers()).fill_(float("nan"))
     with pytest.raises(UserError, match=r"validation loss became nan at epoch 1; lower train\.lr"):
-        run.train(saver())
-
-
-def test_one_batch_can_be_overfitted(store: Store, params: Params) -> None:
-    quiet = params.train.model_copy(
-        update={"label_smoothing": 0.0, "color_jitter": 0.0, "min_crop_area": 1.0, "lr": 0.01}
-    )
-    learner = Learner(network(), quiet, 20, ALONE)
-    photos = SplitPhotos.of(store, "train")
-    augment = Augmentation(quiet, card_of(store), len(photos), epoch=1, size_px=32)
-    batch = list(load_batches(photos, draw_order(0, 1, 40)[:16], 16, 0, ALONE))
-    losses = RunningLoss(1, ALONE)
-    train_one_epoch(learner, batch * 40, augment, losses)
-    last = RunningLoss(2, ALONE)
-    train_one_epoch(learner, batch, augment, last)
-    assert last.mean() < 0.05 < losses.mean()
-
-
-def test_validation_weights_a_short_last_batch_by_size(store: Store, params: Params) -> None:
-    learner = Learner(network(), params.train, 3, ALONE)
-    run = new_run(store, params.train)
-    photos = SplitPhotos.of(store, "train")
-    order = draw_order(0, 1, 40)
-    by_16, by_40 = (
-        validate(learner, load_batches(photos, order, size, 0, ALONE), run._to_input)
-        for size in (16, 40)
-    )
-    assert by_16 == pytest.approx(by_40)
+        run(training)
 
 
 def test_every_epoch_prints_a_line_of_80_columns(
@@ -180,43 +159,45 @@ def test_every_epoch_prints_a_line_of_80_columns(
     assert max(map(len, lines)) <= 80
 
 
+HEAD = {"head.weight", "head.bias"}
+BODY = frozenset(network().state_dict()) - HEAD
+
+
 def test_frozen_weights_and_their_batch_norms_keep_still_and_then_learn(
     store: Store, params: Params
 ) -> None:
-    head = {"head.weight", "head.bias"}
-    known = frozenset(network().state_dict()) - head
-    before = network().state_dict()
-    frozen = params.train.model_copy(update={"freeze_epochs": 1, "epochs": 2})
-    run = new_run(store, frozen, known)
-    run._train_epoch(1, saver())
-    after = {name: value.clone() for name, value in run.learner.network.state_dict().items()}
-    assert {name for name in after if not torch.equal(after[name], before[name])} == head
-    run.losses = RunningLoss(2, ALONE)
-    run._train_epoch(2, saver())
-    later = run.learner.network.state_dict()
-    assert all(not torch.equal(later[name], after[name]) for name in known if "weight" in name)
+    training = new_training(
+        store, params.train.model_copy(update={"freeze_epochs": 1, "epochs": 2}), BODY
+    )
+    with pytest.raises(Stopped):
+        training.run(new_checkpoints(), StopAfter(training, 3))  # after the first epoch
+    before, after = network().state_dict(), training.state.network.state_dict()
+    assert {name for name in after if not torch.equal(after[name], before[name])} == HEAD
+    resumed = new_training(store, training.params, BODY)
+    resumed.run(new_checkpoints(), StopRequest())
+    later = resumed.state.network.state_dict()
+    assert all(not torch.equal(later[name], after[name]) for name in BODY if "weight" in name)
 
 
 def test_pretrained_weights_learn_at_a_lower_rate(store: Store, params: Params) -> None:
-    known = frozenset(network().state_dict()) - {"head.weight", "head.bias"}
     slow = params.train.model_copy(update={"pretrained_lr_factor": 0.0})
-    run = new_run(store, slow, known)
-    run._train_epoch(1, saver())
-    weights, first = (
-        dict(run.learner.network.named_parameters()),
-        dict(network().named_parameters()),
-    )
-    moved = {name for name in weights if not torch.equal(weights[name], first[name])}
-    assert moved == {"head.weight", "head.bias"}
+    training = new_training(store, slow, BODY)
+    run(training)
+    weights, first = training.state.network.named_parameters(), network()
+    moved = {name for name, weight in weights if not torch.equal(weight, first.get_parameter(name))}
+    assert moved == HEAD
 
 
 def test_a_training_without_a_better_epoch_ends_early(
     store: Store, params: Params, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    still = params.train.model_copy(update={"lr": 1e-9, "epochs": 30, "patience": 2})
-    run = new_run(store, still.model_copy(update={"averaging_decay": 0.0}))
-    run.train(saver())
-    assert len(run.history) == run.best.epoch + 2 < 30
+    still = params.train.model_copy(
+        update={"lr": 1e-9, "epochs": 30, "patience": 2, "averaging_decay": 0.0}
+    )
+    training = new_training(store, still)
+    run(training)
+    history = training.state.history
+    assert len(history) == best_epoch(history).epoch + 2 < 30
     assert "no better epoch for 2 epochs: ended early" in capsys.readouterr().out
 
 
@@ -225,29 +206,29 @@ def test_a_batch_size_that_does_not_fit_is_refused(
     store: Store, params: Params, batch_size: int
 ) -> None:
     with pytest.raises(UserError, match=r"params\.yaml: train\.batch_size"):
-        new_run(store, params.train.model_copy(update={"batch_size": batch_size}))
+        new_training(store, params.train.model_copy(update={"batch_size": batch_size}))
 
 
 def test_a_full_memory_says_what_to_lower(store: Store, params: Params) -> None:
-    run = new_run(store, params.train)
+    training = new_training(store, params.train)
 
-    def fill(images: torch.Tensor) -> torch.Tensor:
-        return images.new_empty(1 << 60)
+    def fill(module: nn.Module, inputs: object) -> None:
+        torch.empty(1 << 60)
 
-    run.learner.forward = fill
+    training.state.network.register_forward_pre_hook(fill)
     with pytest.raises(UserError, match=r"out of memory with batches of 16 photos of 16 x 16 px"):
-        run.train(saver())
+        run(training)
 
 
 def test_a_network_without_an_exact_form_is_named(store: Store, params: Params) -> None:
-    run = new_run(store, params.train)
+    training = new_training(store, params.train)
 
-    def refuse(images: torch.Tensor) -> torch.Tensor:
+    def refuse(module: nn.Module, inputs: object) -> None:
         raise RuntimeError("pool_backward_cuda does not have a deterministic implementation, but")
 
-    run.learner.forward = refuse
+    training.state.network.register_forward_pre_hook(refuse)
     with pytest.raises(UserError, match=r"model\.name: .*\(pool_backward_cuda\); choose another"):
-        run.train(saver())
+        run(training)
 
 
 def test_bfloat16_trains_and_differs(store: Store, params: Params) -> None:
@@ -263,4 +244,4 @@ def test_an_image_size_that_the_network_cannot_take_is_one_clear_line(
     """A network for images of one size, as torchvision's vision transformers are."""
     one_size = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2))
     with pytest.raises(UserError, match=r"model\.name: .* cannot take images of 16 px: .*shapes"):
-        Run(one_size, card_of(store), store, params.train, ALONE)
+        Training(InitialModel(one_size, card_of(store)), store, params.train, ALONE)

@@ -5,17 +5,17 @@ import pytest
 import torch
 
 from stages.common.store import Store
-from stages.train.batches import ResidentPhotos, SplitPhotos, load_batches
-from stages.train.processes import Processes
+from stages.train.data import GpuDataset, SplitDataset, load_batches, split_into_batches
+from stages.train.distributed import World
 
 CPU = torch.device("cpu")
-ALONE = Processes(CPU)
+ALONE = World(CPU)
 
 
 def test_batches_hold_every_photo_once_in_order(store: Store) -> None:
-    photos = SplitPhotos.of(store, "train")
-    order = np.random.default_rng(0).permutation(len(photos))
-    batches = list(load_batches(photos, order, 16, 0, ALONE))
+    dataset = SplitDataset.of(store, "train")
+    order = np.random.default_rng(0).permutation(len(dataset))
+    batches = list(load_batches(dataset, split_into_batches(order, 16), 0, ALONE))
     assert [len(labels) for _, labels, _ in batches] == [16, 16, 8]
     positions = torch.cat([positions for _, _, positions in batches]).numpy()
     np.testing.assert_array_equal(positions, order)
@@ -27,42 +27,47 @@ def test_batches_hold_every_photo_once_in_order(store: Store) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_loader_workers_change_no_batch(store: Store, workers: int) -> None:
-    photos = SplitPhotos.of(store, "train")
-    order = np.arange(len(photos))
-    alone = list(load_batches(photos, order, 16, 0, ALONE))
-    helped = list(load_batches(photos, order, 16, workers, ALONE))
+    dataset = SplitDataset.of(store, "train")
+    order = np.arange(len(dataset))
+    alone = list(load_batches(dataset, split_into_batches(order, 16), 0, ALONE))
+    helped = list(load_batches(dataset, split_into_batches(order, 16), workers, ALONE))
     for ours, theirs in zip(alone, helped, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
 def test_a_loader_draws_nothing_from_the_global_random_state(store: Store) -> None:
     before = torch.get_rng_state()
-    list(load_batches(SplitPhotos.of(store, "train"), np.arange(40), 16, 0, ALONE))
+    list(
+        load_batches(
+            SplitDataset.of(store, "train"), split_into_batches(np.arange(40), 16), 0, ALONE
+        )
+    )
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_splits_share_no_photo(store: Store) -> None:
-    splits = [set(SplitPhotos.of(store, s).indices) for s in ("train", "validation", "test")]
+    splits = [set(SplitDataset.of(store, s).indices) for s in ("train", "validation", "test")]
     assert not splits[0] & splits[1]
     assert not splits[0] & splits[2]
     assert not splits[1] & splits[2]
 
 
 def test_a_split_kept_on_the_device_gives_the_same_batches(store: Store) -> None:
-    photos = SplitPhotos.of(store, "train")
-    order = np.random.default_rng(1).permutation(len(photos))
-    fed = load_batches(photos, order, 16, 2, ALONE)
-    resident = load_batches(ResidentPhotos(photos, CPU), order, 16, 2, ALONE)
+    dataset = SplitDataset.of(store, "train")
+    order = np.random.default_rng(1).permutation(len(dataset))
+    fed = load_batches(dataset, split_into_batches(order, 16), 2, ALONE)
+    resident = load_batches(GpuDataset(dataset, CPU), split_into_batches(order, 16), 2, ALONE)
     for ours, theirs in zip(fed, resident, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
 @pytest.mark.parametrize("size", [2, 3])
 def test_processes_share_every_batch_without_overlap_or_loss(store: Store, size: int) -> None:
-    photos = SplitPhotos.of(store, "train")
-    order = np.random.default_rng(2).permutation(len(photos))
+    dataset = SplitDataset.of(store, "train")
+    order = np.random.default_rng(2).permutation(len(dataset))
     loaders = [
-        load_batches(photos, order, 16, 0, Processes(CPU, rank, size)) for rank in range(size)
+        load_batches(dataset, split_into_batches(order, 16), 0, World(CPU, rank, size))
+        for rank in range(size)
     ]
     together = [
         torch.cat([positions for _, _, positions in parts]).tolist()
@@ -74,7 +79,7 @@ def test_processes_share_every_batch_without_overlap_or_loss(store: Store, size:
 
 
 def test_a_spawned_worker_gets_the_name_of_the_memory_map_not_its_content(store: Store) -> None:
-    photos = SplitPhotos.of(store, "train")
-    sent = pickle.dumps(photos)
-    assert len(sent) < photos.images.nbytes / 10
-    np.testing.assert_array_equal(pickle.loads(sent).images, photos.images)
+    dataset = SplitDataset.of(store, "train")
+    sent = pickle.dumps(dataset)
+    assert len(sent) < dataset.images.nbytes / 10
+    np.testing.assert_array_equal(pickle.loads(sent).images, dataset.images)

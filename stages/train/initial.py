@@ -1,0 +1,73 @@
+"""The model that a training starts from: random weights or pretrained ones, and its card."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from stages.common.classifier import ModelCard
+from stages.common.errors import UserError
+from stages.common.network import build_network
+from stages.common.params import Params
+from stages.common.store import StoreMeta
+from stages.train.pretrained import Pretrained, load_pretrained, load_pretrained_into
+
+
+@dataclass(frozen=True)
+class InitialModel:
+    """A network with its first weights.
+
+    Attributes
+    ----------
+    network : Module
+    card : ModelCard
+        What model.json will say of the trained one.
+    pretrained : set of str
+        Names of the weights that were trained before.
+    weights_sha256 : str
+        Of the file of pretrained weights; ``none`` without one.
+    """
+
+    network: nn.Module
+    card: ModelCard
+    pretrained: frozenset[str] = frozenset()
+    weights_sha256: str = "none"
+
+
+def build_initial_model(params: Params, meta: StoreMeta) -> InitialModel:
+    """Build the network for a store's classes, with the weights that the parameters ask for.
+
+    Raises
+    ------
+    UserError
+        If there is no such network, or no such weights.
+    """
+    network = build_initial_network(params, len(meta.classes))
+    weights = load_pretrained(params.model)
+    card = model_card(params, meta, weights)
+    if weights is None:
+        return InitialModel(network, card)
+    return InitialModel(network, card, load_pretrained_into(network, weights), weights.sha256)
+
+
+def build_initial_network(params: Params, n_classes: int) -> nn.Module:
+    """Build the network with random weights, which ``train.seed`` decides."""
+    with torch.random.fork_rng(devices=[]):  # PyTorch draws them from its global state
+        torch.manual_seed(params.train.seed)
+        try:
+            return build_network(params.model.name, params.model.width, n_classes)
+        except UserError as error:
+            raise UserError(f"params.yaml: model.name: {error}") from error
+
+
+def model_card(params: Params, meta: StoreMeta, weights: Pretrained | None) -> ModelCard:
+    """Return what model.json will say; input size and normalization follow pretrained weights."""
+    return ModelCard(
+        architecture=params.model.name,
+        width=params.model.width,
+        classes=meta.classes,
+        image_size_px=meta.image_size_px,
+        input_size_px=weights.size_px if weights else meta.image_size_px,
+        mean=weights.mean if weights else meta.mean,
+        std=weights.std if weights else meta.std,
+    )

@@ -1,0 +1,101 @@
+"""Everything that a training changes: weights, their average, optimizers, history."""
+
+import copy
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stages.common.device import is_bf16
+from stages.common.params import Train
+from stages.train.distributed import World
+from stages.train.ema import average_weights
+from stages.train.epoch_loss import EpochLoss
+from stages.train.history import Epoch, best_epoch
+from stages.train.initial import InitialModel
+from stages.train.optimizer import build_optimizers, build_schedulers
+
+
+class TrainState:
+    """A network in training, and what trains it.
+
+    Attributes
+    ----------
+    network : Module
+        The weights that are trained.
+    forward : Module
+        What to call for a forward pass: the network, wrapped when there are several processes.
+    ema : AveragedModel
+        The moving average of the weights, which is validated and kept.
+    optimizers, schedulers : list
+        Each optimizer has its scheduler.
+    history : list of Epoch
+        The finished epochs.
+    epoch_loss : EpochLoss
+        Of the epoch that is running.
+    best_weights : dict
+        Of the best epoch so far.
+    """
+
+    def __init__(
+        self, start: InitialModel, params: Train, steps_per_epoch: int, world: World
+    ) -> None:
+        self.world = world
+        self.pretrained = start.pretrained
+        self.network = world.place(start.network)
+        self.forward = self.network
+        bf16 = is_bf16(params.precision, world.device)
+        self.autocast = partial(torch.autocast, world.device.type, torch.bfloat16, enabled=bf16)
+        self.label_smoothing = params.label_smoothing
+        self.ema = average_weights(self.network, params.averaging_decay)
+        if params.compile:
+            self.network.compile()
+        self.optimizers = build_optimizers(self.network, params, start.pretrained)
+        self.schedulers = build_schedulers(self.optimizers, params, steps_per_epoch)
+        self.history: list[Epoch] = []
+        self.epoch_loss = EpochLoss(1, world.device)
+        self.best_weights: dict[str, Tensor] = {}
+
+    def set_training(self, frozen: bool) -> None:
+        """Make the network train; frozen, its pretrained weights and batch norms keep still."""
+        self.network.train()
+        for name, weight in self.network.named_parameters():
+            weight.requires_grad_(not (frozen and name in self.pretrained))
+        for name, module in self.network.named_modules():
+            if frozen and f"{name}.weight" in self.pretrained:
+                module.eval()
+        self.forward = self.world.wrap(self.network)
+
+    def finish_epoch(self, epoch: Epoch) -> None:
+        """Record an epoch; keep the averaged weights if it is the best one so far."""
+        self.history.append(epoch)
+        if best_epoch(self.history) is epoch:
+            self.best_weights = copy.deepcopy(self.ema.module.state_dict())
+        self.epoch_loss = EpochLoss(epoch.epoch + 1, self.world.device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that the training has changed so far."""
+        return {
+            "network": self.network.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
+            "history": [asdict(epoch) for epoch in self.history],
+            "epoch_loss": self.epoch_loss.state_dict(),
+            "best_weights": self.best_weights,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Resume from what `state_dict` returned."""
+        self.network.load_state_dict(state["network"])
+        self.ema.load_state_dict(state["ema"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        for scheduler, saved in zip(self.schedulers, state["schedulers"], strict=True):
+            scheduler.load_state_dict(saved)
+        self.history = [Epoch(**epoch) for epoch in state["history"]]
+        self.epoch_loss = EpochLoss(len(self.history) + 1, self.world.device)
+        self.epoch_loss.load_state_dict(state["epoch_loss"])
+        self.best_weights = state["best_weights"]

@@ -1,0 +1,161 @@
+"""A training from its first epoch, or from a checkpoint, to its last."""
+
+import math
+import time
+
+import numpy as np
+from torch import nn
+
+from stages.common.errors import UserError
+from stages.common.params import Train
+from stages.common.store import Store
+from stages.train.augment import Augmentation
+from stages.train.checkpoints import Checkpoints, StateDict
+from stages.train.checks import check_batches, check_sizes, readable_device_errors
+from stages.train.clock import Clock, Every
+from stages.train.data import SplitDataset, load_batches, split_into_batches, to_gpu_if_fits
+from stages.train.distributed import World
+from stages.train.history import Epoch, best_epoch, is_out_of_patience, write_history
+from stages.train.initial import InitialModel
+from stages.train.loop import train_step, validate
+from stages.train.progress import EPOCH_HEADER, progress_bar, show_duration, show_epoch
+from stages.train.randomness import seed_dropout
+from stages.train.schedule import draw_order, image_sizes
+from stages.train.state import TrainState
+from stages.train.stopping import StopRequest
+
+SECONDS_BETWEEN_LOOKS = 0.5
+"""Looking at the loss makes a GPU wait, so it is not done for every batch."""
+
+
+class Training:
+    """A training on one store, ready to run.
+
+    Parameters
+    ----------
+    start : InitialModel
+    store : Store
+        Its train split teaches, its validation split chooses the epoch that is kept.
+    params : Train
+    world : World
+        Of several processes, only the main one writes.
+    """
+
+    def __init__(self, start: InitialModel, store: Store, params: Train, world: World) -> None:
+        self.card, self.params, self.world = start.card, params, world
+        self.train_set = to_gpu_if_fits(SplitDataset.of(store, "train"), world.device)
+        self.validation_set = to_gpu_if_fits(SplitDataset.of(store, "validation"), world.device)
+        check_batches(len(self.train_set), params.batch_size, start.network, world.size)
+        full_px = start.card.input_size_px
+        self.sizes_px = image_sizes(params.first_image_size_px, full_px, params.epochs)
+        check_sizes(start.network, [*self.sizes_px, full_px])
+        steps_per_epoch = math.ceil(len(self.train_set) / params.batch_size)
+        self.state = TrainState(start, params, steps_per_epoch, world)
+        self.clock = Clock()
+
+    def run(self, checkpoints: Checkpoints, stop: StopRequest) -> nn.Module:
+        """Train to the last epoch; after each, write metrics/loss.csv and print a line.
+
+        Returns
+        -------
+        Module
+            The averaged weights of the epoch with the lowest validation loss, in evaluation mode.
+
+        Raises
+        ------
+        Stopped
+            If a signal asked for it; a checkpoint is saved by then.
+        UserError
+            If the loss is no longer finite.
+        """
+        params, world, state, clock = self.params, self.world, self.state, self.clock
+        save, look = Every(params.save_every_seconds), Every(SECONDS_BETWEEN_LOOKS)
+        if checkpoint := world.broadcast(checkpoints.load() if world.is_main else None):
+            self.resume(checkpoint)
+        print(EPOCH_HEADER, flush=True)
+        for epoch in range(len(state.history) + 1, params.epochs + 1):
+            if is_out_of_patience(state.history, params.patience):
+                print(f"no better epoch for {params.patience} epochs: ended early")
+                break
+            size_px, n_photos = self.sizes_px[epoch - 1], len(self.train_set)
+            augment = Augmentation(params, self.card, n_photos, epoch, size_px, world.device)
+            order = draw_order(params.seed, epoch, n_photos)
+            batches = split_into_batches(order, params.batch_size)[state.epoch_loss.batches :]
+            loader = load_batches(self.train_set, batches, params.loader_workers, world)
+            bar = progress_bar(epoch, params.epochs, state.epoch_loss.photos, n_photos)
+            state.set_training(frozen=epoch <= params.freeze_epochs)
+            begin = time.monotonic()
+            with bar, readable_device_errors(params.batch_size, size_px):
+                for batch, fed in zip(batches, clock.feeding(loader), strict=True):
+                    images, labels, positions = (t.to(world.device, non_blocking=True) for t in fed)
+                    seed_dropout(params.seed, epoch, state.epoch_loss.batches, world.rank)
+                    share = len(labels) / len(batch)  # of the batch, in this process
+                    loss = train_step(state, augment(images, positions), labels, world.size * share)
+                    state.epoch_loss.add(world.sum(loss * len(labels)), len(batch))
+                    bar.update(len(batch))
+                    if look.is_due():
+                        bar.set_postfix_str(f"loss {state.epoch_loss.mean():.3f}", refresh=False)
+                    if save.is_due() or stop.is_asked:
+                        self.save(checkpoints)
+                        stop.raise_if_asked()
+                train_loss = state.epoch_loss.mean()
+            images_per_second = sum(map(len, batches)) / (time.monotonic() - begin)
+            val_loss, val_accuracy = self.validate()
+            lr = float(state.schedulers[0].get_last_lr()[0])
+            state.finish_epoch(Epoch(epoch, train_loss, val_loss, val_accuracy, lr))
+            if world.is_main:
+                write_history(state.history)
+            print(show_epoch(state.history, params.epochs, images_per_second, self.seconds_left()))
+            self.save(checkpoints)
+            stop.raise_if_asked()
+        return self.finish()
+
+    def validate(self) -> tuple[float, float]:
+        """Return the validation split's mean loss per photo, and accuracy from 0 to 1."""
+        order = np.arange(len(self.validation_set))
+        batches = split_into_batches(order, self.params.batch_size)
+        loader = load_batches(self.validation_set, batches, workers=0, world=self.world)
+        with self.clock.on("validation"):
+            loss, accuracy = validate(self.state, loader, self.card)
+        if not math.isfinite(loss):
+            raise UserError(
+                f"training diverged: the validation loss became {loss} at epoch "
+                f"{len(self.state.history) + 1}; lower train.lr in params.yaml"
+            )
+        return loss, accuracy
+
+    def save(self, checkpoints: Checkpoints) -> None:
+        """Save a checkpoint, in the main process."""
+        if self.world.is_main:
+            with self.clock.on("checkpoints"):
+                checkpoints.save({**self.state.state_dict(), "clock": self.clock.state_dict()})
+
+    def resume(self, checkpoint: StateDict) -> None:
+        """Continue from what `save` saved."""
+        self.clock.load_state_dict(checkpoint.pop("clock"))
+        self.state.load_state_dict(checkpoint)
+        if self.world.is_main and self.state.history:
+            write_history(self.state.history)  # DVC removed what the interrupted run wrote
+        print(
+            f"resuming at epoch {len(self.state.history) + 1}, "
+            f"batch {self.state.epoch_loss.batches + 1} "
+            f"({show_duration(self.clock.total())} of work kept)",
+            flush=True,
+        )
+
+    def finish(self) -> nn.Module:
+        """Return the best epoch's network; print which it is, and where the time went."""
+        best = best_epoch(self.state.history)
+        print(
+            f"kept epoch {best.epoch}, validation loss {best.val_loss:.3f}, "
+            f"accuracy {best.val_accuracy:.1%}"
+        )
+        print(f"time: {self.clock.describe()}")
+        network: nn.Module = self.state.ema.module
+        network.load_state_dict(self.state.best_weights)
+        return network
+
+    def seconds_left(self) -> float:
+        """Estimate how long the other epochs take: the time goes with an image's area."""
+        done, cost = len(self.state.history), np.square(self.sizes_px)
+        return float(self.clock.total() / cost[:done].sum() * cost[done:].sum())

@@ -1,0 +1,166 @@
+import errno
+import os
+import pickle
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import torch
+
+from stages.common.errors import UserError
+from stages.train.checkpoints import KEYS_KEPT, Checkpoints
+
+KEY = {"train": {"lr": 0.001}}
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> Checkpoints:
+    return Checkpoints(tmp_path / "states", KEY)
+
+
+def test_the_newest_checkpoint_is_loaded(checkpoints: Checkpoints) -> None:
+    for step in (1, 2, 3):
+        checkpoints.save({"step": step, "weights": torch.full((3,), float(step))})
+    state = checkpoints.load()
+    assert state is not None
+    assert state["step"] == 3
+    assert torch.equal(state["weights"], torch.full((3,), 3.0))
+
+
+def test_a_flipped_byte_anywhere_is_detected_and_the_older_checkpoint_used(
+    checkpoints: Checkpoints,
+) -> None:
+    checkpoints.save({"step": 1, "weights": torch.arange(100.0)})
+    checkpoints.save({"step": 2, "weights": torch.arange(100.0)})
+    path = checkpoints.folder / "checkpoint"
+    whole = path.read_bytes()
+    for place in range(0, len(whole), max(len(whole) // 100, 1)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x10
+        path.write_bytes(damaged)
+        state = checkpoints.load()
+        assert state is not None
+        assert state["step"] == 1, place
+
+
+@pytest.mark.parametrize("length", [0, 10, 32, 1000])
+def test_a_cut_checkpoint_is_not_used(checkpoints: Checkpoints, length: int) -> None:
+    checkpoints.save({"step": 1})
+    path = checkpoints.folder / "checkpoint"
+    path.write_bytes(path.read_bytes()[:length])
+    assert checkpoints.load() is None
+
+
+def test_a_damaged_checkpoint_never_replaces_a_whole_older_one(checkpoints: Checkpoints) -> None:
+    checkpoints.save({"step": 1})
+    checkpoints.save({"step": 2})
+    (checkpoints.folder / "checkpoint").write_bytes(b"damaged")
+    checkpoints.load()
+    assert not (checkpoints.folder / "checkpoint").exists()
+    assert (checkpoints.folder / "checkpoint.older").exists()
+
+
+def test_a_full_disk_is_one_clear_line_and_leaves_the_checkpoint_before(
+    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints.save({"step": 1})
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match=r"checkpoint: cannot be written: No space left on device"):
+        checkpoints.save({"step": 2})
+    assert checkpoints.load() == {"step": 1}
+
+
+@pytest.mark.parametrize("refused", ["replace", "mkdir"])
+def test_a_lost_permission_is_one_clear_line(
+    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    checkpoints.save({"step": 1})
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, refused, refuse)
+    with (
+        pytest.raises(UserError, match=r"cannot be written: Permission denied"),
+        checkpoints.locked(),
+    ):
+        checkpoints.save({"step": 2})
+    monkeypatch.undo()
+    assert checkpoints.load() == {"step": 1}
+
+
+def test_a_checkpoint_of_another_training_is_not_used(
+    checkpoints: Checkpoints, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = Checkpoints(tmp_path / "states", {"train": {"lr": 0.002}})
+    other.save({"step": 1})
+    assert other.folder != checkpoints.folder
+    assert checkpoints.load() is None
+    assert "starting anew" in capsys.readouterr().out
+    checkpoints.folder.mkdir(parents=True)
+    (other.folder / "checkpoint").rename(checkpoints.folder / "checkpoint")
+    assert checkpoints.load() is None
+    assert "it is of another training" in capsys.readouterr().err
+
+
+def test_cleared_checkpoints_are_gone(checkpoints: Checkpoints) -> None:
+    checkpoints.save({"step": 1})
+    checkpoints.save({"step": 2})
+    checkpoints.clear()
+    assert checkpoints.load() is None
+
+
+def test_a_complete_training_leaves_nothing(checkpoints: Checkpoints) -> None:
+    with checkpoints.locked():
+        checkpoints.save({"step": 1})
+        checkpoints.remove()
+    assert not checkpoints.folder.exists()
+
+
+def test_a_second_trainer_is_told_who_is_at_it(tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path\nfrom stages.train.checkpoints import Checkpoints\n"
+        f"with Checkpoints(Path({str(tmp_path)!r}), {KEY!r}).locked():\n"
+        "    print('locked', flush=True)\n    input()\n"
+    )
+    first = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert first.stdout is not None
+    assert first.stdout.readline() == "locked\n"
+    second = Checkpoints(tmp_path, KEY)
+    with pytest.raises(UserError, match=f"process {first.pid} is at this very training already"):
+        second.locked().__enter__()
+    first.kill()
+    first.communicate()
+    with second.locked():
+        assert (second.folder / "pid").read_text() == str(os.getpid())
+
+
+def test_only_the_newest_few_keys_are_kept(tmp_path: Path) -> None:
+    for number in range(KEYS_KEPT + 3):
+        with Checkpoints(tmp_path, {"key": number}).locked():
+            pass
+        os.utime(Checkpoints(tmp_path, {"key": number}).folder, (number, number))
+    assert len(list(tmp_path.iterdir())) == KEYS_KEPT
+
+
+def test_nothing_is_loaded_as_a_pickle(checkpoints: Checkpoints) -> None:
+    checkpoints.save({"harm": subprocess.Popen})
+    with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
+        checkpoints.load()
+
+
+def test_the_checkpoints_of_running_trainings_are_never_dropped(tmp_path: Path) -> None:
+    trainings = [Checkpoints(tmp_path, {"train": number}) for number in range(KEYS_KEPT + 2)]
+    with ExitStack() as stack:
+        for training in trainings:
+            stack.enter_context(training.locked())
+            training.save({"step": 1})
+        assert all(training.load() == {"step": 1} for training in trainings)
