@@ -29,7 +29,7 @@ TINY: dict[str, dict[str, Any]] = {
     "train": {
         "threads": 1,
         "epochs": 3,
-        "warmup_epochs": 1,
+        "warmup_fraction": 0.3,
         "batch_size": 16,
         "first_image_size_px": 16,
     },

@@ -111,10 +111,10 @@ class Train(Section):
     lr: Annotated[float, Field(gt=0, le=10)]
     """Highest learning rate, reached when the warm-up ends."""
     weight_decay: Annotated[float, Field(ge=0, le=1)]
-    warmup_epochs: Annotated[float, Field(ge=0)]
-    """Epochs, or part of one, in which the learning rate rises from 0."""
+    warmup_fraction: Fraction
+    """Share of all steps in which the learning rate rises from 0."""
     label_smoothing: Fraction
-    averaging_decay: Fraction
+    ema_decay: Fraction
     """Decay per step of the averaged weights that are validated and kept; 0 averages nothing."""
     save_every_seconds: Annotated[float, Field(gt=0)]
     """Time between saves of the state that an interrupted training goes on from."""
@@ -123,7 +123,7 @@ class Train(Section):
     min_crop_area: Annotated[float, Field(gt=0, le=1)]
     """Smallest share of a photo that a training crop shows; 1 crops nothing."""
     color_jitter: Fraction
-    """Largest relative change of brightness, contrast and saturation; 0 changes nothing."""
+    """Strength of random changes in brightness, contrast and saturation; 0 changes nothing."""
     freeze_epochs: Annotated[int, Field(ge=0)]
     """First epochs in which pretrained weights keep still and only the head learns."""
     pretrained_lr_factor: Annotated[float, Field(ge=0, le=1)]
@@ -136,13 +136,6 @@ class Train(Section):
     """Compile the network's passes: slow to start, and on a GPU faster to run."""
     processes: Annotated[int, Field(ge=1, le=65_536)]
     """Processes that train together, each on its part of every batch; with GPUs, one on each."""
-
-    @field_validator("warmup_epochs")
-    @classmethod
-    def _warm_up_within_the_run(cls, warmup: float, info: ValidationInfo) -> float:
-        if warmup >= info.data.get("epochs", math.inf):
-            raise ValueError(f"below train.epochs = {info.data['epochs']}")
-        return warmup
 
     @field_validator("processes")
     @classmethod

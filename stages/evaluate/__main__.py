@@ -1,4 +1,4 @@
-"""Test the model on the store's test split: models, data/prepared -> metrics.
+"""Test the model on the store's test split: models, data/prepared, metrics/loss.csv -> metrics.
 
 Only this stage opens the test split. It writes into metrics/
 
@@ -23,7 +23,7 @@ from stages.common.errors import run_stage
 from stages.common.files import write_bytes, write_csv, write_json
 from stages.common.params import load_params
 from stages.common.store import Store, open_store
-from stages.evaluate.augmented import draw_augmented
+from stages.evaluate.augmented import count_epochs, draw_augmented
 from stages.evaluate.calibration import bin_by_confidence
 from stages.evaluate.metrics import DECIMALS, Probabilities, measure
 from stages.evaluate.mistakes import draw_mistakes
@@ -43,11 +43,12 @@ def main() -> None:
     probabilities = predict(classifier, store)
     labels = store.labels[store.indices("test")]
     predictions = tabulate(store, probabilities)
-    evaluation = measure(labels, probabilities, store.meta.classes)
+    train_labels = store.labels[store.indices("train")]
+    evaluation = measure(labels, probabilities, store.meta.classes, train_labels)
     write_csv(METRICS / "predictions.csv", predictions)
     write_csv(METRICS / "calibration.csv", bin_by_confidence(labels, probabilities).round(DECIMALS))
     write_bytes(METRICS / "mistakes.png", png(draw_mistakes(predictions, store)))
-    augmented = draw_augmented(store, classifier.card, params.train)
+    augmented = draw_augmented(store, classifier.card, params.train, count_epochs())
     write_bytes(METRICS / "augmented.png", png(augmented))
     write_json(METRICS / "evaluation.json", evaluation)
     print(

@@ -4,35 +4,49 @@ Training itself draws nothing, or restyling this picture would train again. What
 photo in each epoch follows from the seed, so it can be had at any time.
 """
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from PIL import Image
 from torch import Tensor
 
 from stages.common.classifier import ModelCard
 from stages.common.drawing import PER_ROW, Section, Tile, draw
+from stages.common.errors import UserError
 from stages.common.params import Train
 from stages.common.store import Store
 from stages.train.augment import Augmentation
 from stages.train.schedule import image_sizes
 
+LOSS_CSV = Path("metrics/loss.csv")
 PHOTOS = 5
-TITLE = "Training photos as the network saw them: cropped, mirrored, recoloured"
+TITLE = "Training photos as the network saw them: cropped, mirrored, recolored"
 
 Pixels = npt.NDArray[np.uint8]
 Positions = npt.NDArray[np.int64]
 
 
-def draw_augmented(store: Store, card: ModelCard, params: Train) -> Image.Image:
-    """Draw a row per photo: as it is in the store, then in epochs from the first to the last."""
+def draw_augmented(store: Store, card: ModelCard, params: Train, epochs: int) -> Image.Image:
+    """Draw a row per photo: as it is in the store, then in epochs from the first to the last.
+
+    Parameters
+    ----------
+    store : Store
+    card : ModelCard
+    params : Train
+    epochs : int
+        How many were trained: fewer than ``train.epochs`` if the training ended early.
+    """
     split = store.indices("train")
     chosen = choose(store.labels[split])
     sizes = image_sizes(params.first_image_size_px, card.input_size_px, params.epochs)
     columns: dict[tuple[str, ...], list[Pixels]] = {
         ("as stored",): list(store.images[split[chosen]])
     }
-    for epoch in spread(params.epochs, PER_ROW - 1):
+    for epoch in spread(epochs, PER_ROW - 1):
         size = sizes[epoch - 1]
         augment = Augmentation(params, card, len(split), epoch, size)
         seen = augment(torch.from_numpy(store.images[split[chosen]]), torch.from_numpy(chosen))
@@ -44,6 +58,22 @@ def draw_augmented(store: Store, card: ModelCard, params: Train) -> Image.Image:
         for row, name in enumerate(names)
     ]
     return draw([Section(TITLE, []), *rows], pictures.__getitem__)
+
+
+def count_epochs(path: Path = LOSS_CSV) -> int:
+    """Return how many epochs were trained, by train's record of them.
+
+    Raises
+    ------
+    UserError
+        If the record is missing or not one of epochs.
+    """
+    try:
+        epochs = pd.read_csv(path)["epoch"]
+    except (OSError, ValueError, KeyError) as error:
+        reason = "not found" if isinstance(error, FileNotFoundError) else "is no record of epochs"
+        raise UserError(f"{path}: {reason}; train again with `dvc repro --force train`") from error
+    return len(epochs)
 
 
 def choose(labels: npt.NDArray[np.int64]) -> Positions:

@@ -28,7 +28,9 @@ TOP_NEEDS_CLASSES = 6
 """With fewer classes, the right one is easily among the best three."""
 
 
-def measure(labels: Labels, probabilities: Probabilities, classes: list[str]) -> dict[str, Any]:
+def measure(
+    labels: Labels, probabilities: Probabilities, classes: list[str], train_labels: Labels
+) -> dict[str, Any]:
     """Measure a classifier on a split.
 
     Parameters
@@ -39,6 +41,8 @@ def measure(labels: Labels, probabilities: Probabilities, classes: list[str]) ->
         Rows sum to 1.
     classes : list of str
         In the order of the columns.
+    train_labels : int64 array of shape (M,)
+        The classes of the train split; the commonest is the baseline's only answer.
 
     Returns
     -------
@@ -59,7 +63,7 @@ def measure(labels: Labels, probabilities: Probabilities, classes: list[str]) ->
         "expected_calibration_error": calibration_error(bin_by_confidence(labels, probabilities)),
         "log_loss": log_loss(labels, probabilities, labels=range(len(classes))),
         "macro_f1": per_class["f1"].mean(),
-        "majority_baseline": np.bincount(labels).max() / len(labels),
+        "majority_baseline": (labels == np.bincount(train_labels).argmax()).mean(),
     }
     if len(classes) >= TOP_NEEDS_CLASSES:
         figures[f"top{TOP}_accuracy"] = top_accuracy(labels, probabilities, TOP)

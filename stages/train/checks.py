@@ -1,4 +1,4 @@
-"""What cannot be trained is said before the first step, and in words what a device refuses."""
+"""What cannot be trained is said before the first step, or in words instead of a device's."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -8,50 +8,39 @@ from torch import nn
 
 from stages.common.errors import UserError
 
+SIGNS_OF_FULL_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
-def check_batches(photos: int, batch_size: int, network: nn.Module, processes: int = 1) -> None:
-    """Refuse a batch size that does not suit the train split, or the number of processes.
+
+def check_photos(n_photos: int, processes: int) -> None:
+    """Refuse more processes than there are photos to train on.
 
     Raises
     ------
     UserError
-        If the split does not fill one batch, or leaves a last batch of one photo to batch norms,
-        which have no variance to divide by then, or a process without a photo.
+        If a process would be without a photo.
     """
-    if batch_size > photos:
+    if n_photos < processes:
         raise UserError(
-            f"params.yaml: train.batch_size must be at most {photos}, the number of train photos, "
-            f"got {batch_size}"
-        )
-    has_batch_norm = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
-    last = photos % batch_size or batch_size
-    if last == 1 and has_batch_norm:
-        fitting = next(size for size in range(batch_size + 1, photos + 1) if photos % size != 1)
-        raise UserError(
-            f"params.yaml: train.batch_size is {batch_size}, which leaves a last batch of one of "
-            f"{photos} photos, too few for batch norm; choose {fitting}, for example"
-        )
-    if last < processes:
-        raise UserError(
-            f"params.yaml: train.batch_size is {batch_size}, which leaves a last batch of {last} "
-            f"of {photos} photos for train.processes = {processes}; change one of them so that "
-            "every process has a photo of every batch"
+            f"params.yaml: train.processes is {processes}, but there are only {n_photos} train "
+            "photos, and each process needs one; lower train.processes"
         )
 
 
 @torch.no_grad()
-def check_sizes(network: nn.Module, sizes: Iterable[int]) -> None:
-    """Refuse image sizes that the network cannot take: some know one size alone.
+def check_sizes(network: nn.Module, sizes_px: Iterable[int]) -> None:
+    """Refuse image sizes that the network cannot take: some are made for one size.
 
     Raises
     ------
     UserError
+        With what the network said of the smallest of them.
     """
     network.eval()
     weight = next(network.parameters())
-    for size_px in sorted(set(sizes)):
+    for size_px in sorted(set(sizes_px)):
         try:
-            network(weight.new_zeros(1, 3, size_px, size_px))
+            with readable_device_errors(1, size_px):
+                network(weight.new_zeros(1, 3, size_px, size_px))
         except (RuntimeError, AssertionError, ValueError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise UserError(
@@ -62,21 +51,25 @@ def check_sizes(network: nn.Module, sizes: Iterable[int]) -> None:
 
 @contextmanager
 def readable_device_errors(batch_size: int, size_px: int) -> Iterator[None]:
-    """Say what to lower when memory is full, and which network has no exact form on a device."""
+    """Turn what a device cannot do into a line that says which parameter to change."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError, ValueError) as error:
         text = str(error)
         if "deterministic implementation" in text:
             raise UserError(
                 f"params.yaml: model.name: on this device the network gives other digits each time "
                 f"({text.partition(' does not')[0]:.60}); choose another one, or train.device: cpu"
             ) from error
-        if isinstance(error, RuntimeError) and not any(
-            sign in text for sign in ("out of memory", "can't allocate memory", "not enough memory")
-        ):
-            raise
-        raise UserError(
-            f"out of memory with batches of {batch_size} photos of {size_px} x {size_px} px; lower "
-            "train.batch_size, prepare.image_size_px or model.width in params.yaml"
-        ) from error
+        if "more than 1 value per channel" in text:
+            raise UserError(
+                f"params.yaml: train.batch_size is {batch_size}: with images of {size_px} px, a "
+                "batch norm of the network gets one value per channel, which has no variance; "
+                "raise train.batch_size or train.first_image_size_px"
+            ) from error
+        if isinstance(error, MemoryError) or any(sign in text for sign in SIGNS_OF_FULL_MEMORY):
+            raise UserError(
+                f"out of memory with batches of {batch_size} photos of {size_px} x {size_px} px; "
+                "lower train.batch_size, prepare.image_size_px or model.width in params.yaml"
+            ) from error
+        raise

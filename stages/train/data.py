@@ -97,9 +97,16 @@ def to_gpu_if_fits(split: SplitDataset, device: torch.device) -> SplitDataset | 
     return split
 
 
-def split_into_batches(order: Positions, batch_size: int) -> list[Positions]:
-    """Cut an order of photos into batches; the last one may be short."""
-    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+def split_into_batches(order: Positions, batch_size: int, smallest: int = 1) -> list[Positions]:
+    """Cut an order of photos into batches.
+
+    The last one may be short; with fewer photos than `smallest` it joins the one before.
+    """
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    if len(batches) > 1 and len(batches[-1]) < smallest:
+        last = batches.pop()
+        batches[-1] = np.concatenate([batches[-1], last])
+    return batches
 
 
 def load_batches(

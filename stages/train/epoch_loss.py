@@ -47,7 +47,7 @@ class EpochLoss:
         if finite_batches < self.batches:
             raise UserError(
                 f"training diverged: the loss became {loss_sum} at epoch {self._epoch}, batch "
-                f"{int(finite_batches) + 1}; lower train.lr or raise train.warmup_epochs in "
+                f"{int(finite_batches) + 1}; lower train.lr or raise train.warmup_fraction in "
                 "params.yaml"
             )
         return float(loss_sum / self.photos)

@@ -12,7 +12,7 @@ from stages.train.state import TrainState
 
 
 def train_step(state: TrainState, inputs: Tensor, labels: Tensor, weight: float = 1.0) -> Tensor:
-    """Take one step of the optimizers.
+    """Take one step of the optimizers on one batch.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def train_step(state: TrainState, inputs: Tensor, labels: Tensor, weight: float 
     Returns
     -------
     tensor of shape ()
-        The mean loss of the batch.
+        The mean loss of the batch without label smoothing, comparable with that of the validation.
     """
     state.network.zero_grad()
     with state.autocast():
@@ -36,15 +36,15 @@ def train_step(state: TrainState, inputs: Tensor, labels: Tensor, weight: float 
         optimizer.step()
         scheduler.step()
     state.ema.update_parameters(state.network)
-    return loss.detach()
+    return F.cross_entropy(logits.detach().float(), labels)
 
 
 @torch.inference_mode()
 def validate(state: TrainState, batches: Iterable[Batch], card: ModelCard) -> tuple[float, float]:
     """Return the averaged weights' mean loss per photo, and their accuracy from 0 to 1.
 
-    It computes in single precision whatever the training does, because it chooses the epoch that is
-    kept.
+    The loss is plain cross-entropy in single precision, whatever label smoothing and precision the
+    training uses: it chooses the epoch that is kept.
     """
     world = state.world
     world.broadcast_buffers(state.ema)  # each process has averaged its own
@@ -53,8 +53,7 @@ def validate(state: TrainState, batches: Iterable[Batch], card: ModelCard) -> tu
         images = images.to(world.device, non_blocking=True)
         labels = labels.to(world.device, non_blocking=True)
         logits = state.ema(to_input(images, card))
-        loss = F.cross_entropy(logits, labels, label_smoothing=state.label_smoothing)
-        loss_sum += loss * len(labels)
+        loss_sum += F.cross_entropy(logits, labels, reduction="sum")
         n_correct += (logits.argmax(dim=1) == labels).sum()
         n_photos += len(labels)
     loss_sum, n_correct, n_photos = world.sum(sums).tolist()

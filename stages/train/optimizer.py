@@ -130,7 +130,7 @@ def build_schedulers(
 ) -> list[LambdaLR]:
     """Return a scheduler for each optimizer: a linear warm-up, then half a cosine."""
     steps = params.epochs * steps_per_epoch
-    warmup_steps = params.warmup_epochs * steps_per_epoch
+    warmup_steps = params.warmup_fraction * steps
 
     def share(step: int) -> float:
         return warmup_cosine(step, warmup_steps, steps)

@@ -49,7 +49,7 @@ class TrainState:
         bf16 = is_bf16(params.precision, world.device)
         self.autocast = partial(torch.autocast, world.device.type, torch.bfloat16, enabled=bf16)
         self.label_smoothing = params.label_smoothing
-        self.ema = average_weights(self.network, params.averaging_decay)
+        self.ema = average_weights(self.network, params.ema_decay)
         if params.compile:
             self.network.compile()
         self.optimizers = build_optimizers(self.network, params, start.pretrained)

@@ -11,9 +11,15 @@ from stages.common.params import Train
 from stages.common.store import Store
 from stages.train.augment import Augmentation
 from stages.train.checkpoints import Checkpoints, StateDict
-from stages.train.checks import check_batches, check_sizes, readable_device_errors
+from stages.train.checks import check_photos, check_sizes, readable_device_errors
 from stages.train.clock import Clock, Every
-from stages.train.data import SplitDataset, load_batches, split_into_batches, to_gpu_if_fits
+from stages.train.data import (
+    Positions,
+    SplitDataset,
+    load_batches,
+    split_into_batches,
+    to_gpu_if_fits,
+)
 from stages.train.distributed import World
 from stages.train.history import Epoch, best_epoch, is_out_of_patience, write_history
 from stages.train.initial import InitialModel
@@ -45,12 +51,11 @@ class Training:
         self.card, self.params, self.world = start.card, params, world
         self.train_set = to_gpu_if_fits(SplitDataset.of(store, "train"), world.device)
         self.validation_set = to_gpu_if_fits(SplitDataset.of(store, "validation"), world.device)
-        check_batches(len(self.train_set), params.batch_size, start.network, world.size)
+        check_photos(len(self.train_set), world.size)
         full_px = start.card.input_size_px
         self.sizes_px = image_sizes(params.first_image_size_px, full_px, params.epochs)
         check_sizes(start.network, [*self.sizes_px, full_px])
-        steps_per_epoch = math.ceil(len(self.train_set) / params.batch_size)
-        self.state = TrainState(start, params, steps_per_epoch, world)
+        self.state = TrainState(start, params, len(self.batches(epoch=1)), world)
         self.clock = Clock()
 
     def run(self, checkpoints: Checkpoints, stop: StopRequest) -> nn.Module:
@@ -79,8 +84,7 @@ class Training:
                 break
             size_px, n_photos = self.sizes_px[epoch - 1], len(self.train_set)
             augment = Augmentation(params, self.card, n_photos, epoch, size_px, world.device)
-            order = draw_order(params.seed, epoch, n_photos)
-            batches = split_into_batches(order, params.batch_size)[state.epoch_loss.batches :]
+            batches = self.batches(epoch)[state.epoch_loss.batches :]
             loader = load_batches(self.train_set, batches, params.loader_workers, world)
             bar = progress_bar(epoch, params.epochs, state.epoch_loss.photos, n_photos)
             state.set_training(frozen=epoch <= params.freeze_epochs)
@@ -109,6 +113,12 @@ class Training:
             self.save(checkpoints)
             stop.raise_if_asked()
         return self.finish()
+
+    def batches(self, epoch: int) -> list[Positions]:
+        """Return the photos of each batch of an epoch, in the order of the training."""
+        order = draw_order(self.params.seed, epoch, len(self.train_set))
+        # Two photos for each process: a batch norm may have no variance to divide one by.
+        return split_into_batches(order, self.params.batch_size, smallest=2 * self.world.size)
 
     def validate(self) -> tuple[float, float]:
         """Return the validation split's mean loss per photo, and accuracy from 0 to 1."""

@@ -46,7 +46,7 @@ PROBABILITIES = np.array(
 
 
 def test_figures_by_hand() -> None:
-    figures = measure(LABELS, PROBABILITIES, ["daisy", "rose", "tulip"])
+    figures = measure(LABELS, PROBABILITIES, ["daisy", "rose", "tulip"], LABELS)
     assert next(iter(figures)) == "accuracy"
     assert list(figures) == sorted(figures)
     assert figures["accuracy"] == round(4 / 6, 4)
@@ -67,7 +67,7 @@ def test_figures_by_hand() -> None:
 
 
 def test_a_class_without_test_photos_has_null_recall_and_f1() -> None:
-    figures = measure(LABELS[:5], PROBABILITIES[:5], ["daisy", "rose", "tulip"])
+    figures = measure(LABELS[:5], PROBABILITIES[:5], ["daisy", "rose", "tulip"], LABELS)
     assert figures["classes"]["tulip"] == {
         "precision": None,
         "recall": None,
@@ -80,7 +80,7 @@ def test_a_class_without_test_photos_has_null_recall_and_f1() -> None:
 def test_figures_are_json_without_lists_or_nan() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figures = measure(LABELS, PROBABILITIES, ["daisy", "rose", "tulip"])
+        figures = measure(LABELS, PROBABILITIES, ["daisy", "rose", "tulip"], LABELS)
     text = json.dumps(figures, allow_nan=False)
     assert "[" not in text
 
@@ -147,9 +147,9 @@ def test_a_confidence_on_a_border_is_in_the_lower_bin() -> None:
 def test_top_3_accuracy_is_told_from_six_classes_on() -> None:
     names = list("abcdef")
     probabilities = np.array([[0.3, 0.25, 0.2, 0.15, 0.06, 0.04]] * 4)
-    figures = measure(np.array([0, 1, 2, 3]), probabilities, names)
+    figures = measure(np.array([0, 1, 2, 3]), probabilities, names, np.arange(4))
     assert figures["top3_accuracy"] == 0.75
-    assert "top3_accuracy" not in measure(LABELS, PROBABILITIES, ["daisy", "rose", "tulip"])
+    assert "top3_accuracy" not in measure(LABELS, PROBABILITIES, ["daisy", "rose", "tulip"], LABELS)
 
 
 def test_predictions_are_of_the_test_split_in_its_order(
@@ -171,3 +171,10 @@ def test_a_model_of_other_classes_is_refused(store: Store, classifier: Classifie
     )
     with pytest.raises(UserError, match=r"classes is \['oak', 'elm'\], but the store has"):
         check_fit(store, other)
+
+
+def test_the_baseline_knows_the_train_split_only() -> None:
+    """Of three test photos two are tulips, but most train photos are roses."""
+    test, train = np.array([1, 2, 2]), np.array([1, 1, 2])
+    figures = measure(test, np.full((3, 3), 1 / 3), ["daisy", "rose", "tulip"], train)
+    assert figures["majority_baseline"] == 0.3333

@@ -1,4 +1,5 @@
 import io
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -7,10 +8,11 @@ import torch
 from PIL import Image
 
 from stages.common.drawing import Section, Tile, draw, png
+from stages.common.errors import UserError
 from stages.common.params import Params
 from stages.common.store import Store
 from stages.evaluate import augmented, mistakes
-from stages.evaluate.augmented import choose, draw_augmented, spread, to_bytes
+from stages.evaluate.augmented import choose, count_epochs, draw_augmented, spread, to_bytes
 from stages.evaluate.mistakes import draw_mistakes
 from stages.train.augment import Augmentation
 from tests.conftest import card_of
@@ -75,7 +77,7 @@ def test_a_test_without_mistakes_says_so(store: Store, sections: list[Section]) 
 def test_augmented_photos_are_what_the_network_saw(
     store: Store, params: Params, sections: list[Section]
 ) -> None:
-    picture = draw_augmented(store, card_of(store), params.train)
+    picture = draw_augmented(store, card_of(store), params.train, epochs=3)
     _, first, *rest = sections
     assert first.title == "dark"
     assert [tile.caption for tile in first.tiles] == [
@@ -91,6 +93,30 @@ def test_augmented_photos_are_what_the_network_saw(
     tile = Image.fromarray(to_bytes(seen[:1], card_of(store))[0]).resize((96, 96), 3)
     left, upper = 20 + 3 * 104, 20 + sections[0].height_px + 34 + 4
     np.testing.assert_array_equal(picture.crop((left, upper, left + 96, upper + 96)), tile)
+
+
+def test_epochs_that_never_happened_are_not_drawn(
+    store: Store, params: Params, sections: list[Section]
+) -> None:
+    """A training of three epochs that ended early, after the second."""
+    draw_augmented(store, card_of(store), params.train, epochs=2)
+    assert [tile.caption for tile in sections[1].tiles] == [
+        ("as stored",),
+        ("epoch 1", "16 px"),
+        ("epoch 2", "16 px"),
+    ]
+
+
+def test_epochs_are_counted_in_the_record_of_the_training(tmp_path: Path) -> None:
+    path = tmp_path / "loss.csv"
+    with pytest.raises(UserError, match=r"loss\.csv: not found; train again"):
+        count_epochs(path)
+    path.write_text("epoch,train_loss\n1,2\n2,1\n")
+    assert count_epochs(path) == 2
+    for odd in ("", "a,b\n1,2\n", "\x00"):
+        path.write_text(odd)
+        with pytest.raises(UserError, match=r"loss\.csv: is no record of epochs"):
+            count_epochs(path)
 
 
 def test_normalized_photos_become_the_same_bytes_again(store: Store) -> None:
@@ -120,7 +146,7 @@ def test_pictures_are_the_same_bytes_every_time(store: Store, params: Params) ->
     predictions = predict(store, {"dark/50.png": 0.6})
 
     def draw() -> bytes:
-        augmented = draw_augmented(store, card_of(store), params.train)
+        augmented = draw_augmented(store, card_of(store), params.train, epochs=3)
         return png(draw_mistakes(predictions, store)) + png(augmented)
 
     assert draw() == draw()

@@ -83,3 +83,24 @@ def test_a_spawned_worker_gets_the_name_of_the_memory_map_not_its_content(store:
     sent = pickle.dumps(dataset)
     assert len(sent) < dataset.images.nbytes / 10
     np.testing.assert_array_equal(pickle.loads(sent).images, dataset.images)
+
+
+@pytest.mark.parametrize(
+    ("n_photos", "batch_size", "smallest", "sizes"),
+    [
+        (10, 4, 1, [4, 4, 2]),
+        (9, 4, 1, [4, 4, 1]),
+        (9, 4, 2, [4, 5]),
+        (10, 4, 4, [4, 6]),
+        (8, 4, 4, [4, 4]),
+        (3, 4, 4, [3]),
+        (1, 4, 2, [1]),
+    ],
+)
+def test_a_last_batch_that_is_too_small_joins_the_one_before(
+    n_photos: int, batch_size: int, smallest: int, sizes: list[int]
+) -> None:
+    order = np.random.default_rng(0).permutation(n_photos)
+    batches = split_into_batches(order, batch_size, smallest)
+    assert [len(batch) for batch in batches] == sizes
+    np.testing.assert_array_equal(np.concatenate(batches), order)

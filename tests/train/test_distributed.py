@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from stages.common.errors import UserError
-from stages.common.params import Params
 from stages.common.store import Store
-from stages.train.checks import check_batches
+from stages.train.checks import check_photos
 from stages.train.distributed import (
     EXIT_PEER_LOST,
     World,
@@ -85,11 +84,10 @@ def test_more_processes_than_devices_is_one_clear_line(monkeypatch, kind: str, t
         check_processes(4, torch.device(kind))
 
 
-def test_a_last_batch_too_small_for_all_is_one_clear_line(params: Params) -> None:
-    message = r"leaves a last batch of 2 of 32 photos for train\.processes = 3"
-    with pytest.raises(UserError, match=message):
-        check_batches(32, 10, torch.nn.Conv2d(3, 8, 3), processes=3)
-    check_batches(33, 10, torch.nn.Conv2d(3, 8, 3), processes=3)
+def test_more_processes_than_photos_is_one_clear_line() -> None:
+    with pytest.raises(UserError, match=r"processes is 3, but there are only 2 train photos"):
+        check_photos(2, processes=3)
+    check_photos(3, processes=3)
 
 
 def test_a_launcher_of_another_number_of_processes_is_refused(monkeypatch) -> None:
@@ -147,12 +145,3 @@ def test_an_error_of_another_process_is_shown(finished: Project, tmp_path: Path)
     printed = ours.run(sys.executable, "-m", "stages.train", code=1)
     assert "process 1 of 2: out of memory with batches of" in printed.splitlines()[-1]
     assert "Traceback" not in printed
-
-
-@pytest.mark.parametrize(("photos", "size", "fitting"), [(1057, 32, 34), (7, 2, 4), (7, 1, 4)])
-def test_a_last_batch_of_one_photo_is_one_clear_line(photos: int, size: int, fitting: int) -> None:
-    message = rf"last batch of one of {photos} photos, too few for batch norm; choose {fitting},"
-    with pytest.raises(UserError, match=message):
-        check_batches(photos, size, torch.nn.BatchNorm2d(3))
-    check_batches(photos, fitting, torch.nn.BatchNorm2d(3))
-    check_batches(photos, size, torch.nn.Conv2d(3, 8, 3))

@@ -91,7 +91,7 @@ def test_learning_rate_rises_then_falls_to_zero(params: Params) -> None:
         for optimizer, scheduler in zip(optimizers, schedulers, strict=True):
             optimizer.step()
             scheduler.step()
-    warmup = int(10 * params.train.warmup_epochs)
+    warmup = int(10 * params.train.epochs * params.train.warmup_fraction)
     assert rates[:warmup] == sorted(rates[:warmup])
     assert rates[warmup:] == sorted(rates[warmup:], reverse=True)
     assert max(rates) == pytest.approx(params.train.lr, rel=0.01)

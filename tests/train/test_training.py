@@ -8,7 +8,7 @@ from torch import nn
 
 from stages.common.errors import UserError
 from stages.common.network import build_flowernet
-from stages.common.params import Params, Train
+from stages.common.params import Params, Train, load_params
 from stages.common.store import Store
 from stages.train.checkpoints import Checkpoints
 from stages.train.distributed import World
@@ -16,7 +16,7 @@ from stages.train.history import best_epoch
 from stages.train.initial import InitialModel
 from stages.train.stopping import Stopped, StopRequest
 from stages.train.training import Training
-from tests.conftest import card_of
+from tests.conftest import card_of, change_params
 
 ALONE = World(torch.device("cpu"))
 HEADER = ["epoch", "train_loss", "val_loss", "val_accuracy", "learning_rate"]
@@ -192,7 +192,7 @@ def test_a_training_without_a_better_epoch_ends_early(
     store: Store, params: Params, capsys: pytest.CaptureFixture[str]
 ) -> None:
     still = params.train.model_copy(
-        update={"lr": 1e-9, "epochs": 30, "patience": 2, "averaging_decay": 0.0}
+        update={"lr": 1e-9, "epochs": 30, "patience": 2, "ema_decay": 0.0}
     )
     training = new_training(store, still)
     run(training)
@@ -201,12 +201,44 @@ def test_a_training_without_a_better_epoch_ends_early(
     assert "no better epoch for 2 epochs: ended early" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("batch_size", [41, 39, 13])
-def test_a_batch_size_that_does_not_fit_is_refused(
-    store: Store, params: Params, batch_size: int
+def sizes_of_batches(training: Training) -> list[int]:
+    return [len(batch) for batch in training.batches(epoch=1)]
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "sizes"), [(39, [40]), (13, [13, 13, 14]), (19, [19, 19, 2]), (64, [40])]
+)
+def test_a_last_batch_of_one_photo_joins_the_one_before(
+    store: Store, params: Params, batch_size: int, sizes: list[int]
 ) -> None:
-    with pytest.raises(UserError, match=r"params\.yaml: train\.batch_size"):
-        new_training(store, params.train.model_copy(update={"batch_size": batch_size}))
+    training = new_training(store, params.train.model_copy(update={"batch_size": batch_size}))
+    assert sizes_of_batches(training) == sizes
+    run(training)
+    assert training.state.schedulers[0].last_epoch == 3 * len(sizes)
+
+
+def test_one_epoch_just_runs(store: Store, params_file: Path) -> None:
+    change_params(params_file, {"train": {"epochs": 1}})
+    run(new_training(store, load_params(params_file).train))
+    assert len(pd.read_csv("metrics/loss.csv")) == 1
+
+
+def test_one_photo_to_a_batch_norm_of_one_value_is_one_clear_line(
+    store: Store, params: Params
+) -> None:
+    single = params.train.model_copy(update={"batch_size": 1, "first_image_size_px": 16})
+    message = r"train\.batch_size is 1: with images of 16 px, a batch norm of the network gets one"
+    with pytest.raises(UserError, match=message):
+        run(new_training(store, single))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
+def test_validation_loss_does_not_depend_on_label_smoothing(
+    store: Store, params: Params, smoothing: float
+) -> None:
+    smoothed = new_training(store, params.train.model_copy(update={"label_smoothing": smoothing}))
+    plain = new_training(store, params.train.model_copy(update={"label_smoothing": 0.0}))
+    assert smoothed.validate() == plain.validate()
 
 
 def test_a_full_memory_says_what_to_lower(store: Store, params: Params) -> None:
