@@ -16,7 +16,7 @@ setup: $(READY) ## make .venv from requirements.lock (done by the other targets 
 
 repro: $(READY) repository ## run the pipeline: only the stages whose inputs changed
 	@$(RUN) dvc repro
-	@sed -n 's/^ *"accuracy": \(.*\),$$/test accuracy \1, in metrics\/evaluation.json/p' metrics/evaluation.json
+	@$(RUN) python -c 'import json; print("test accuracy {accuracy:.1%} of {images} photos (metrics/evaluation.json)".format(**json.load(open("metrics/evaluation.json"))))'
 
 report: $(READY) repository ## say what changed since BASE (main): make report BASE=v1.0.0
 	@$(RUN) python -m tools.report --base "$(BASE)"

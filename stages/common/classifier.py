@@ -29,11 +29,11 @@ from stages.common.network import build_network
 MODELS = Path("models")
 
 PREDICT_BATCH = 32
-"""Photos in every pass through the network; a smaller rest is padded.
+"""Photos in each forward pass; a smaller rest is padded with black ones.
 
-PyTorch chooses how it computes by the shape of its input, and other ways round otherwise: alone, a
-photo's probabilities differed by up to 1.2e-7 from those in a batch. In passes of one shape they
-are the same, whichever photos come along, and in whatever order.
+PyTorch chooses its kernels by the shape of the input, and they round differently: a photo's
+probabilities by itself differed by up to 1.2e-7 from those in a batch. In passes of one shape they
+are the same, whatever photos come along, in whatever order.
 """
 
 
@@ -68,54 +68,58 @@ class Classifier:
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """The network's device."""
         return next(self.network.parameters()).device
 
-    def probabilities(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    def probabilities(
+        self, images: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64] | None = None
+    ) -> npt.NDArray[np.float64]:
         """Return each photo's class probabilities, averaged over the photo and its mirror image.
 
         Parameters
         ----------
         images : uint8 array of shape (N, S, S, 3)
-            RGB, as the store holds them.
+            RGB; may be a store's memory map, of which only a batch is read at a time.
+        rows : int64 array of shape (M,), optional
+            Which of the images are meant; all of them when not given.
 
         Returns
         -------
-        float64 array of shape (N, classes)
-            Rows sum to 1. A row depends on its photo alone, to the last digit.
+        float64 array of shape (M, classes)
+            Rows sum to 1. A row depends on its photo only, to the last digit.
         """
-        found = np.empty((len(images), len(self.card.classes)))
-        for start in range(0, len(images), PREDICT_BATCH):
-            photos = images[start : start + PREDICT_BATCH]
-            found[start : start + len(photos)] = self._predict_batch(photos)[: len(photos)]
+        rows = np.arange(len(images)) if rows is None else rows
+        found = np.empty((len(rows), len(self.card.classes)))
+        for start in range(0, len(rows), PREDICT_BATCH):
+            batch = images[rows[start : start + PREDICT_BATCH]]
+            found[start : start + len(batch)] = self._predict_batch(batch)[: len(batch)]
         return found
 
     @torch.inference_mode()
     def _predict_batch(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-        """Return the probabilities of at most PREDICT_BATCH photos, and of the black ones added."""
-        filled = np.zeros((PREDICT_BATCH, *images.shape[1:]), np.uint8)
-        filled[: len(images)] = images
-        pixels = torch.from_numpy(filled).to(self.device)
-        photos = to_input(pixels, self.card)
-        logits = self.network(photos), self.network(photos.flip(3))
+        """Return the probabilities of a padded batch, float64 of shape (PREDICT_BATCH, classes)."""
+        padded = np.zeros((PREDICT_BATCH, *images.shape[1:]), np.uint8)
+        padded[: len(images)] = images
+        inputs = to_input(torch.from_numpy(padded).to(self.device), self.card)
+        logits = self.network(inputs), self.network(inputs.flip(3))
         return average_views(*(each.cpu().double() for each in logits)).numpy()
 
 
 def average_views(logits: Tensor, mirrored: Tensor) -> Tensor:
-    """Return the mean probabilities of photos and their mirror images, all (B, classes)."""
+    """Return the mean probabilities of photos and their mirror images; all (B, classes)."""
     return torch.stack([logits, mirrored]).softmax(dim=2).mean(dim=0)
 
 
 def to_input(images: Tensor, card: ModelCard) -> Tensor:
-    """Turn photos of bytes, uint8 (B, S, S, 3), into what the card's network sees."""
-    photos = normalize(images, card.mean, card.std)
+    """Turn images, uint8 (B, S, S, 3), into the network's inputs, float32 (B, 3, H, H)."""
+    inputs = normalize(images, card.mean, card.std)
     if card.input_size_px == card.image_size_px:
-        return photos
-    return F.interpolate(photos, size=[card.input_size_px] * 2, mode="bilinear")
+        return inputs
+    return F.interpolate(inputs, size=[card.input_size_px] * 2, mode="bilinear")
 
 
 def normalize(images: Tensor, mean: list[float], std: list[float]) -> Tensor:
-    """Turn images of bytes into what a network sees: zero mean and unit variance per channel.
+    """Give images zero mean and unit variance per channel, as a network wants them.
 
     Parameters
     ----------
@@ -133,7 +137,7 @@ def normalize(images: Tensor, mean: list[float], std: list[float]) -> Tensor:
 
 
 def save_classifier(classifier: Classifier, folder: Path = MODELS) -> None:
-    """Write the folder whole, or leave the old one as it was."""
+    """Write the folder completely, or leave the old one as it was."""
     state = {
         name: tensor.detach().cpu().contiguous()
         for name, tensor in classifier.network.state_dict().items()
@@ -164,7 +168,7 @@ def load_classifier(folder: Path, device: torch.device) -> Classifier:
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
-        first = shorten(str(error).splitlines()[1], width=100, placeholder=" ...")
+        first = shorten(str(error).partition("\n")[2], width=100, placeholder=" ...")
         raise UserError(
             f"{folder}: model.safetensors does not fit model.json: {first}; {_REMEDY}"
         ) from error

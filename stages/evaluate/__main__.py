@@ -54,14 +54,14 @@ def main() -> None:
     print(
         f"test accuracy {evaluation['accuracy']:.1%} of {evaluation['images']} photos "
         f"(95 % interval {evaluation['accuracy_low']:.1%} to {evaluation['accuracy_high']:.1%}, "
-        f"the commonest class alone {evaluation['majority_baseline']:.1%})"
+        f"always the commonest class: {evaluation['majority_baseline']:.1%})"
     )
 
 
 def tabulate(store: Store, probabilities: Probabilities) -> pd.DataFrame:
     """Return a row per test photo: path, actual and predicted class, confidence from 0 to 1.
 
-    Its index holds the photos' places in the store.
+    Its index holds the photos' rows in the store.
     """
     rows = store.manifest.iloc[store.indices("test")]
     names = np.array(store.meta.classes)

@@ -1,4 +1,4 @@
-"""Does the network know how sure it may be? Accuracy against confidence, bin by bin.
+"""Is the network as often right as it is confident? Accuracy against confidence, bin by bin.
 
 metrics/calibration.csv holds the bins, for the reliability diagram.
 """
@@ -54,7 +54,7 @@ def bin_by_confidence(
 def calibration_error(bins: pd.DataFrame) -> float:
     """Return the expected calibration error of the bins, from 0 to 1.
 
-    It is the distance between a bin's confidence and its accuracy, averaged over all photos.
+    It is the gap between a bin's confidence and its accuracy, averaged over all photos.
 
     References
     ----------

@@ -11,7 +11,7 @@ MOST = 2 * PER_ROW
 
 
 def draw_mistakes(predictions: pd.DataFrame, store: Store) -> Image.Image:
-    """Draw the wrongly named photos that the network was surest of, with their captions.
+    """Draw the wrongly classified photos, the most confident mistakes first, with captions.
 
     Parameters
     ----------
@@ -30,11 +30,15 @@ def draw_mistakes(predictions: pd.DataFrame, store: Store) -> Image.Image:
 
 
 def _describe(actual: str, predicted: str, confidence: float) -> tuple[str, str, str]:
-    return f"is: {actual}", f"named: {predicted}", f"{confidence:.2%} sure"
+    return f"is {actual}", f"predicted {predicted}", f"confidence {confidence:.1%}"
 
 
 def _title(shown: int, wrong: int, photos: int) -> str:
     if not wrong:
-        return f"No mistakes: all {photos} test photos are named right"
-    which = f"the {shown} surest of {wrong}" if shown < wrong else f"all {wrong}"
-    return f"Mistakes on {photos} test photos: {which}, the surest first"
+        return f"No mistakes: all {photos} test photos are classified correctly"
+    which = (
+        f"the {shown} most confident of {wrong}"
+        if shown < wrong
+        else f"all {wrong}, most confident first"
+    )
+    return f"Mistakes on {photos} test photos: {which}"

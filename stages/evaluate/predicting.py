@@ -1,8 +1,6 @@
-"""What the classifier says of the test split."""
+"""The classifier's predictions on the test split."""
 
-import numpy as np
-
-from stages.common.classifier import MODELS, PREDICT_BATCH, Classifier
+from stages.common.classifier import MODELS, Classifier
 from stages.common.errors import UserError
 from stages.common.store import Store
 from stages.evaluate.metrics import Probabilities
@@ -21,6 +19,4 @@ def check_fit(store: Store, classifier: Classifier) -> None:
 
 def predict(classifier: Classifier, store: Store) -> Probabilities:
     """Return the class probabilities of the test split, float64 of shape (N, classes)."""
-    test = store.indices("test")
-    batches = np.split(test, range(PREDICT_BATCH, len(test), PREDICT_BATCH))
-    return np.concatenate([classifier.probabilities(store.images[rows]) for rows in batches])
+    return classifier.probabilities(store.images, store.indices("test"))

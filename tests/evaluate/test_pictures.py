@@ -46,31 +46,31 @@ def predict(store: Store, wrong: dict[str, float]) -> pd.DataFrame:
     )
 
 
-def test_the_surest_mistake_comes_first(store: Store, sections: list[Section]) -> None:
+def test_the_most_confident_mistake_comes_first(store: Store, sections: list[Section]) -> None:
     wrong = {"dark/50.png": 0.6, "light/53.png": 0.9321, "dark/52.png": 0.6}
     draw_mistakes(predict(store, wrong), store)
     (section,) = sections
-    assert section.title == "Mistakes on 10 test photos: all 3, the surest first"
+    assert section.title == "Mistakes on 10 test photos: all 3, most confident first"
     assert section.tiles == [
-        Tile(53, ("is: light", "named: dark", "93.21% sure", "53.png")),
-        Tile(50, ("is: dark", "named: light", "60.00% sure", "50.png")),
-        Tile(52, ("is: dark", "named: light", "60.00% sure", "52.png")),
+        Tile(53, ("is light", "predicted dark", "confidence 93.2%", "53.png")),
+        Tile(50, ("is dark", "predicted light", "confidence 60.0%", "50.png")),
+        Tile(52, ("is dark", "predicted light", "confidence 60.0%", "52.png")),
     ]
 
 
-def test_only_the_surest_mistakes_are_drawn(
+def test_only_the_most_confident_mistakes_are_drawn(
     store: Store, sections: list[Section], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mistakes, "MOST", 2)
     wrong = {"dark/50.png": 0.6, "light/53.png": 0.9, "dark/52.png": 0.7}
     draw_mistakes(predict(store, wrong), store)
-    assert sections[0].title == "Mistakes on 10 test photos: the 2 surest of 3, the surest first"
+    assert sections[0].title == "Mistakes on 10 test photos: the 2 most confident of 3"
     assert [tile.number for tile in sections[0].tiles] == [53, 52]
 
 
 def test_a_test_without_mistakes_says_so(store: Store, sections: list[Section]) -> None:
     picture = draw_mistakes(predict(store, {}), store)
-    assert sections[0].title == "No mistakes: all 10 test photos are named right"
+    assert sections[0].title == "No mistakes: all 10 test photos are classified correctly"
     assert picture.height < 100
 
 
