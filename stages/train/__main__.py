@@ -6,11 +6,7 @@ FLOWERBED_FRESH=1 in the environment it starts from the first epoch. Run it with
 """
 
 import os
-import sys
-from contextlib import nullcontext
 from pathlib import Path
-
-from torch import nn
 
 from stages.common.classifier import Classifier, save_classifier
 from stages.common.device import choose_device, set_deterministic
@@ -21,7 +17,7 @@ from stages.train.checkpoints import Checkpoints
 from stages.train.distributed import World, check_processes, is_launched, join_world
 from stages.train.initial import build_initial_model
 from stages.train.key import describe_training
-from stages.train.stopping import Stopped, StopRequest, ignore_signals
+from stages.train.stopping import StopRequest, ignore_signals
 from stages.train.training import Training
 
 
@@ -51,40 +47,20 @@ def train(params: Params, world: World) -> None:
             Path(os.environ.get("DVC_ROOT", "."), ".train_state"),  # also under `exp run --temp`
             describe_training(params, store, start, world.device),
         )
-    print(
-        f"training {params.model.name} on {len(training.train_set)} photos, on {world}", flush=True
-    )
-    with checkpoints.locked() if world.is_main else nullcontext():
-        if world.is_main and is_fresh():
-            checkpoints.clear()
-        network = train_or_leave(training, checkpoints, listen_for_stop(world))
-        if world.is_main:
-            save_classifier(Classifier(network, start.card))
-            checkpoints.remove()
-
-
-def listen_for_stop(world: World) -> StopRequest:
-    """Let the main process answer to signals; the others end when it does."""
-    stop = StopRequest()
-    if world.is_main:
-        stop.listen()
-    else:
+    if not world.is_main:
         ignore_signals()
-    return stop
-
-
-def train_or_leave(training: Training, checkpoints: Checkpoints, stop: StopRequest) -> nn.Module:
-    """Train to the end, or leave the process with the exit code of the signal that stopped it."""
-    try:
-        return training.run(checkpoints, stop)
-    except Stopped as stopped:
-        state = training.state
-        print(
-            f"stopped by {stopped} at epoch {len(state.history) + 1}, "
-            f"batch {state.epoch_loss.batches}; saved: the same command resumes from here",
-            file=sys.stderr,
-        )
-        sys.exit(stopped.exit_code)
+        training.run(checkpoints, StopRequest())
+        return
+    n_photos = len(training.train_set)
+    print(f"training {params.model.name} on {n_photos} photos, on {world}", flush=True)
+    stop = StopRequest()
+    with checkpoints.locked():
+        stop.listen()
+        if is_fresh():
+            checkpoints.clear()
+        network = training.run(checkpoints, stop)
+        save_classifier(Classifier(network, start.card))
+        checkpoints.remove()
 
 
 def is_fresh() -> bool:

@@ -2,24 +2,18 @@
 
 import os
 import signal
+import sys
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Stopped(Exception):
-    """A training that was asked to stop, and has saved a checkpoint.
+class Stopped(SystemExit):
+    """The end of a training that was asked to stop.
 
-    Attributes
-    ----------
-    exit_code : int
-        128 plus the signal's number, as in a shell; never 0, since DVC would take the outputs of a
-        stage that ends with 0 for complete.
+    Its exit code is 128 plus the signal's number, as in a shell. It is never 0, since DVC takes the
+    outputs of a stage that ends with 0 for complete.
     """
-
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(signal.Signals(signal_number).name)
-        self.exit_code = 128 + signal_number
 
 
 class StopRequest:
@@ -38,18 +32,23 @@ class StopRequest:
         for number in SIGNALS:
             signal.signal(number, self._remember)
 
-    def raise_if_asked(self) -> None:
-        """Raise Stopped if a signal came."""
-        if self.signal_number:
-            raise Stopped(self.signal_number)
+    def leave_if_asked(self, place: str) -> None:
+        """Raise Stopped if a signal came; say at which place the training will resume."""
+        if self.is_asked:
+            name = signal.Signals(self.signal_number).name
+            print(
+                f"stopped by {name} at {place}; saved: the same command resumes from here",
+                file=sys.stderr,
+            )
+            raise Stopped(128 + self.signal_number)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        if self.signal_number:
+        if self.is_asked:
             os._exit(128 + number)  # safe at any moment: files take their names when complete
         self.signal_number = number
 
 
 def ignore_signals() -> None:
-    """Ignore both signals: this process ends when the main one does."""
+    """Leave both signals to the main process; this one ends when that one does."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)

@@ -101,7 +101,7 @@ class Training:
                         bar.set_postfix_str(f"loss {state.epoch_loss.mean():.3f}", refresh=False)
                     if save.is_due() or stop.is_asked:
                         self.save(checkpoints)
-                        stop.raise_if_asked()
+                        stop.leave_if_asked(self.place)
                 train_loss = state.epoch_loss.mean()
             images_per_second = sum(map(len, batches)) / (time.monotonic() - begin)
             val_loss, val_accuracy = self.validate()
@@ -109,9 +109,10 @@ class Training:
             state.finish_epoch(Epoch(epoch, train_loss, val_loss, val_accuracy, lr))
             if world.is_main:
                 write_history(state.history)
-            print(show_epoch(state.history, params.epochs, images_per_second, self.seconds_left()))
+            row = show_epoch(state.history, params.epochs, images_per_second, self.seconds_left())
+            print(row, flush=True)
             self.save(checkpoints)
-            stop.raise_if_asked()
+            stop.leave_if_asked(self.place)
         return self.finish()
 
     def batches(self, epoch: int) -> list[Positions]:
@@ -147,9 +148,7 @@ class Training:
         if self.world.is_main and self.state.history:
             write_history(self.state.history)  # DVC removed what the interrupted run wrote
         print(
-            f"resuming at epoch {len(self.state.history) + 1}, "
-            f"batch {self.state.epoch_loss.batches + 1} "
-            f"({show_duration(self.clock.total())} of work kept)",
+            f"resuming at {self.place} ({show_duration(self.clock.total())} of work kept)",
             flush=True,
         )
 
@@ -164,6 +163,11 @@ class Training:
         network: nn.Module = self.state.ema.module
         network.load_state_dict(self.state.best_weights)
         return network
+
+    @property
+    def place(self) -> str:
+        """The batch that comes next."""
+        return f"epoch {len(self.state.history) + 1}, batch {self.state.epoch_loss.batches + 1}"
 
     def seconds_left(self) -> float:
         """Estimate how long the other epochs take: the time goes with an image's area."""

@@ -29,13 +29,13 @@ def test_the_second_signal_leaves_at_once(number: signal.Signals, code: int) -> 
         assert process.wait(10) == code
 
 
-def test_a_stop_has_the_exit_code_of_its_signal() -> None:
-    stop = StopRequest()
-    stop.raise_if_asked()
-    assert not stop.is_asked
+def test_a_stop_has_the_exit_code_of_its_signal(capsys: pytest.CaptureFixture[str]) -> None:
+    StopRequest().leave_if_asked("epoch 1, batch 2")
     stop = StopRequest()
     stop.signal_number = signal.SIGTERM
-    assert stop.is_asked
-    with pytest.raises(Stopped, match="SIGTERM") as stopped:
-        stop.raise_if_asked()
-    assert stopped.value.exit_code == 143
+    with pytest.raises(Stopped) as stopped:
+        stop.leave_if_asked("epoch 1, batch 2")
+    assert stopped.value.code == 143
+    assert capsys.readouterr().err == (
+        "stopped by SIGTERM at epoch 1, batch 2; saved: the same command resumes from here\n"
+    )
