@@ -142,8 +142,6 @@ class Train(Section):
     def _a_photo_for_each_process(cls, processes: int, info: ValidationInfo) -> int:
         if processes > info.data.get("batch_size", math.inf):
             raise ValueError(f"at most train.batch_size = {info.data['batch_size']}")
-        if processes > 1 and info.data.get("compile"):
-            raise ValueError("1 where train.compile is true")
         return processes
 
 
