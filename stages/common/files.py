@@ -24,7 +24,7 @@ def partial_name(path: Path) -> Path:
 
 
 @contextmanager
-def clear_errors(path: Path) -> Iterator[None]:
+def readable_os_errors(path: Path) -> Iterator[None]:
     """Turn an OSError of the block (a full disk, a lost permission) into a line naming `path`."""
     try:
         yield
@@ -44,7 +44,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         If the file cannot be written; the old one is then still in place.
     """
     partial = partial_name(path)
-    with clear_errors(path):
+    with readable_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with partial.open("wb") as file:
@@ -80,12 +80,12 @@ def new_folder(path: Path) -> Iterator[Path]:
         If the folder cannot be written.
     """
     partial = partial_name(path)
-    with clear_errors(path):
+    with readable_os_errors(path):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
     try:
         yield partial
-        with clear_errors(path):
+        with readable_os_errors(path):
             sync_tree(partial)
             if path.exists():
                 shutil.rmtree(path)

@@ -2,7 +2,7 @@
 
 Every group of near-duplicates stands on a line, at a place that only the seed and its content
 decide. In each class the first groups are the test split, the next ones validation, the rest
-train. A new photo pushes the two borders a little: photos near them move to the neighbouring split,
+train. A new photo pushes the two borders a little: photos near them move to the neighboring split,
 and none moves from test to train.
 """
 

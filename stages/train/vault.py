@@ -20,7 +20,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from stages.common.errors import UserError
-from stages.common.files import clear_errors, write_bytes
+from stages.common.files import readable_os_errors, write_bytes
 
 KEYS_KEPT = 3
 """Trainings whose states are kept; the oldest go first."""
@@ -58,7 +58,7 @@ class Vault:
             If another process is at the same training.
         """
         owner = self.folder / "pid"
-        with clear_errors(self.folder):
+        with readable_os_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 self._lock.acquire(timeout=0)
@@ -81,7 +81,7 @@ class Vault:
         buffer = io.BytesIO()
         torch.save({"key": self._document, "state": state}, buffer)
         newest, older = self._generations
-        with clear_errors(newest):
+        with readable_os_errors(newest):
             if newest.exists():
                 newest.replace(older)
         write_bytes(newest, _seal(buffer.getvalue()))
