@@ -6,12 +6,11 @@ wraps the whole source. Nothing outside of the source is ever looked at.
 
 import posixpath
 import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from stages.common.errors import UserError
-from stages.common.names import is_clutter, printable_name
+from stages.common.names import is_clutter, is_hidden_folder, printable_name
 from stages.prepare.sources import Entry, Source, open_source
 
 BAD_LINKS = {
@@ -89,16 +88,18 @@ def list_photos(path: Path, max_bytes: int) -> Listing:
         If there is no such source, it cannot be read, or it does not hold a folder per class.
     """
     source = open_source(path)
-    entries = {posixpath.normpath(entry.name): entry for entry in source.entries()}
+    everything = {posixpath.normpath(entry.name): entry for entry in source.entries()}
+    entries = {name: entry for name, entry in everything.items() if entry.kind != "folder"}
     names = [name for name in entries if not is_clutter(name)]
-    wrapper = find_wrapper(name for name in names if not is_unsafe(entries[name].name))
+    folders = find_folders(everything)
+    wrapper = find_wrapper(folders)
     found = [classify_entry(name, entries, wrapper, max_bytes) for name in names]
     candidates = [one for one in found if isinstance(one, Candidate)]
     rejected = [one for one in found if isinstance(one, Rejected)]
     candidates.sort(key=lambda candidate: (candidate.path, candidate.folder))
     rejected.sort(key=lambda one: one.path)
+    _check_no_class_is_lost(path, class_folders(folders, wrapper), candidates, rejected)
     classes = _classes(path, {candidate.folder for candidate in candidates})
-    _check_no_class_is_lost(path, rejected, classes)
     return Listing(source, classes, candidates, rejected, len(entries) - len(names))
 
 
@@ -122,9 +123,10 @@ def classify_entry(
         return Rejected(printable_name(entry.name), "unsafe_name", "absolute, or leads upwards")
     inner = name.removeprefix(wrapper)
     path, folder = printable_name(inner), inner.split("/")[0]
-    if "/" not in inner:
-        return Rejected(path, "no_class", "not in a class folder")
     target = follow_links(entry, entries, wrapper)
+    in_class = "/" in inner or (isinstance(target, str) and "." not in inner)  # a linked folder
+    if not in_class:
+        return Rejected(path, "no_class", "not in a class folder")
     if isinstance(target, str):
         return Rejected(path, target, BAD_LINKS[target], folder)
     if target.kind == "special":
@@ -155,12 +157,47 @@ def is_unsafe(name: str) -> bool:
     return name.startswith("/") or ".." in name.split("/")
 
 
-def find_wrapper(names: Iterable[str]) -> str:
-    """Return ``folder/`` if one folder holds everything that is in a folder, and two more."""
-    parts = [name.split("/") for name in names if "/" in name]
-    outer = {part[0] for part in parts}
-    inner = {part[1] for part in parts if len(part) > 2}
+def find_folders(entries: dict[str, Entry]) -> set[str]:
+    """Return all folders, empty ones too, but hidden ones, by normalized name."""
+    pending = {
+        name if entry.kind == "folder" else posixpath.dirname(name)
+        for name, entry in entries.items()
+        if not is_unsafe(entry.name)
+    }
+    found: set[str] = set()
+    while pending:  # the folders on the way, which an archive need not list
+        found |= pending
+        pending = {posixpath.dirname(name) for name in pending} - found
+    return {name for name in found - {"", "."} if not is_hidden_folder(name)}
+
+
+def find_wrapper(folders: set[str]) -> str:
+    """Return ``folder/`` if one folder holds all the others, and at least two side by side."""
+    outer = {name for name in folders if "/" not in name}
+    inner = {name for name in folders if name.count("/") == 1}
     return f"{outer.pop()}/" if len(outer) == 1 and len(inner) >= 2 else ""
+
+
+def class_folders(folders: set[str], wrapper: str) -> set[str]:
+    """Return the folders just inside the wrapper."""
+    inner = (name.removeprefix(wrapper) for name in folders if name.startswith(wrapper))
+    return {name for name in inner if "/" not in name}
+
+
+def _check_no_class_is_lost(
+    path: Path, folders: set[str], candidates: list[Candidate], rejected: list[Rejected]
+) -> None:
+    """Raise a UserError that names the class folders without a candidate, and why."""
+    reasons = {one.folder: one.reason for one in rejected if one.folder}
+    lost = (folders | set(reasons)) - {candidate.folder for candidate in candidates}
+    if lost:
+        named = ", ".join(
+            f"{printable_name(name)!r} ({reasons.get(name, 'no file that may be a photo')})"
+            for name in sorted(lost)
+        )
+        raise UserError(
+            f"{path}: no photos in {named}; add photos that can be used, or remove the folder"
+        )
 
 
 def _classes(path: Path, folders: set[str]) -> list[str]:
@@ -179,13 +216,3 @@ def _classes(path: Path, folders: set[str]) -> list[str]:
             f"{path}: must hold a folder of photos for each of at least two classes, found {found}"
         )
     return classes
-
-
-def _check_no_class_is_lost(path: Path, rejected: list[Rejected], classes: list[str]) -> None:
-    reasons = {printable_name(one.folder): one.reason for one in rejected if one.folder}
-    lost = [f"{name!r} ({reasons[name]})" for name in sorted(set(reasons) - set(classes))]
-    if lost:
-        raise UserError(
-            f"{path}: no file of {', '.join(lost)} can be a photo; "
-            "add photos that can be used, or remove the folder"
-        )

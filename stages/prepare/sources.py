@@ -45,7 +45,7 @@ class Entry:
     ----------
     name : str
         Relative to the source, with slashes, as the source has it.
-    kind : {"file", "link", "special"}
+    kind : {"file", "folder", "link", "special"}
         ``special`` is a device, a socket or a pipe.
     size : int
         Bytes of a file.
@@ -56,7 +56,7 @@ class Entry:
     """
 
     name: str
-    kind: Literal["file", "link", "special"]
+    kind: Literal["file", "folder", "link", "special"]
     size: int = 0
     target: str = ""
     place: int = 0
@@ -66,7 +66,10 @@ class Source(Protocol):
     """Where photos come from."""
 
     def entries(self) -> Iterable[Entry]:
-        """Give every entry that is not a folder, in any order."""
+        """Give every entry, in any order; of two with one name the later counts.
+
+        An archive need not list its folders.
+        """
 
     def contents(self, wanted: Iterable[Entry]) -> Iterator[tuple[Entry, Content]]:
         """Give the content of the wanted files, in any order."""
@@ -103,17 +106,17 @@ class Folder:
     path: Path
 
     def entries(self) -> Iterator[Entry]:
-        """Give every entry below the folder that is not a folder itself."""
+        """Give everything below the folder."""
         pending = [""]
         while pending:
             inside = pending.pop()
             try:
                 with os.scandir(self.path / inside) as found:
                     for item in found:
-                        if item.is_dir(follow_symlinks=False):
-                            pending.append(f"{inside}{item.name}/")
-                        else:
-                            yield _folder_entry(inside, item)
+                        entry = _folder_entry(inside, item)
+                        if entry.kind == "folder":
+                            pending.append(f"{entry.name}/")
+                        yield entry
             except OSError as error:
                 raise UserError(
                     f"{self.path / inside}: cannot be listed: {error.strerror}; "
@@ -133,10 +136,9 @@ class Tar:
     path: Path
 
     def entries(self) -> Iterator[Entry]:
-        """Give every member that is not a folder; of two with one name the later counts."""
+        """Give every member, in the archive's order."""
         with self._stream() as archive:
-            members = [member for member in archive if not member.isdir()]
-        yield from {member.name: _tar_entry(member) for member in members}.values()
+            yield from [_tar_entry(member) for member in archive]
 
     def contents(self, wanted: Iterable[Entry]) -> Iterator[tuple[Entry, Content]]:
         """Give the wanted files' bytes in the archive's order."""
@@ -164,12 +166,9 @@ class Zip:
     path: Path
 
     def entries(self) -> Iterator[Entry]:
-        """Give every member that is not a folder; of two with one name the later counts."""
+        """Give every member, in the archive's order."""
         with _readable_damage(self.path), zipfile.ZipFile(self.path) as archive:
-            members = {member.filename: member for member in archive.infolist()}
-            for member in members.values():
-                if not member.is_dir():
-                    yield _zip_entry(archive, member)
+            yield from [_zip_entry(archive, member) for member in archive.infolist()]
 
     def contents(self, wanted: Iterable[Entry]) -> Iterator[tuple[Entry, Content]]:
         """Give the wanted files' bytes in the archive's order, or why one has none."""
@@ -187,6 +186,8 @@ def _folder_entry(inside: str, item: os.DirEntry[str]) -> Entry:
     name = inside + item.name
     if item.is_symlink():
         return _link(name, str(Path(item.path).readlink()))
+    if item.is_dir():
+        return Entry(name, "folder")
     if not item.is_file(follow_symlinks=False):
         return Entry(name, "special")
     return Entry(name, "file", size=item.stat(follow_symlinks=False).st_size)
@@ -198,6 +199,8 @@ def _tar_entry(member: tarfile.TarInfo) -> Entry:
         return _link(name, member.linkname)
     if member.islnk():  # a hard link names its target from the top of the archive
         return Entry(name, "link", target=member.linkname)
+    if member.isdir():
+        return Entry(name, "folder")
     if not member.isfile():
         return Entry(name, "special")
     return Entry(name, "file", size=member.size, place=member.offset)
@@ -205,6 +208,8 @@ def _tar_entry(member: tarfile.TarInfo) -> Entry:
 
 def _zip_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Entry:
     mode = member.external_attr >> 16
+    if member.is_dir():
+        return Entry(member.filename, "folder")
     if stat.S_ISLNK(mode):
         content = _zip_content(archive, member) if member.file_size <= LONGEST_LINK else b""
         text = content.decode(errors="surrogateescape") if isinstance(content, bytes) else ""

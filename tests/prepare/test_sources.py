@@ -275,8 +275,92 @@ def test_a_class_of_nothing_but_rejected_files_is_an_error(tmp_path: Path):
     plant_clean(tmp_path)
     (tmp_path / "peony").mkdir()
     (tmp_path / "peony/1.jpg").symlink_to("gone.jpg")
-    with pytest.raises(UserError, match=r"no file of 'peony' \(link_broken\) can be a photo"):
+    with pytest.raises(UserError, match=r"no photos in 'peony' \(link_broken\); add photos"):
         listed(tmp_path)
+
+
+@pytest.fixture(params=["folder", ".tar", ".tgz", ".zip"])
+def packed(request, tmp_path: Path) -> Callable[[Path], Path]:
+    """Give a folder as it is, or as an archive of it."""
+
+    def pack(root: Path) -> Path:
+        if request.param == "folder":
+            return root
+        archive = tmp_path / f"packed{request.param}"
+        (pack_zip if request.param == ".zip" else pack_tar)(root, archive)
+        return archive
+
+    return pack
+
+
+def test_no_name_of_a_folder_hides_a_class(tmp_path: Path, packed):
+    names = ("copying-ink", "daisy", "license-plates", "readme", "thumbs.db")
+    plant_clean(tmp_path / "photos", names, count=1)
+    found = listed(packed(tmp_path / "photos"))
+    assert found.classes == list(names)
+    assert (len(found.candidates), found.skipped) == (5, 0)
+
+
+def test_an_empty_class_folder_is_an_error_that_names_it(tmp_path: Path, packed):
+    plant_clean(tmp_path / "photos")
+    (tmp_path / "photos" / "tulip").mkdir()
+    with pytest.raises(UserError, match=r"no photos in 'tulip' \(no file that may be a photo\)"):
+        listed(packed(tmp_path / "photos"))
+
+
+def test_an_empty_class_folder_in_a_wrapping_one_is_an_error_that_names_it(tmp_path, packed):
+    plant_clean(tmp_path / "photos" / "flowers", ("daisy",))
+    (tmp_path / "photos" / "flowers" / "tulip" / "old").mkdir(parents=True)
+    with pytest.raises(UserError, match="no photos in 'tulip' "):
+        listed(packed(tmp_path / "photos"))
+
+
+def test_a_class_of_nothing_but_skipped_files_is_an_error_that_names_it(tmp_path: Path, packed):
+    plant_clean(tmp_path / "photos")
+    (tmp_path / "photos" / "tulip").mkdir()
+    for name in ("Thumbs.db", "readme.txt", ".1.jpg"):
+        (tmp_path / "photos" / "tulip" / name).write_bytes(b"x")
+    with pytest.raises(UserError, match="no photos in 'tulip' "):
+        listed(packed(tmp_path / "photos"))
+
+
+def test_a_class_beside_a_wrapping_folder_is_an_error_that_names_it(tmp_path: Path, packed):
+    plant_clean(tmp_path / "photos" / "flowers")
+    (tmp_path / "photos" / "tulip").mkdir()
+    with pytest.raises(UserError, match="no photos in 'tulip' "):
+        listed(packed(tmp_path / "photos"))
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"), [("../elsewhere/rose", "link_outside"), ("daisy", "link_broken")]
+)
+def test_a_class_folder_that_is_a_link_is_an_error_that_names_it(tmp_path, packed, target, reason):
+    plant_clean(tmp_path / "photos", ("daisy", "tulip"))
+    plant_clean(tmp_path / "elsewhere", ("rose",))
+    (tmp_path / "photos" / "rose").symlink_to(target)
+    with pytest.raises(UserError, match=rf"no photos in 'rose' \({reason}\)"):
+        listed(packed(tmp_path / "photos"))
+
+
+def test_a_link_beside_the_classes_to_a_photo_is_rejected(tmp_path: Path, packed):
+    plant_clean(tmp_path / "photos")
+    (tmp_path / "photos" / "best").symlink_to("daisy/000.jpg")
+    (tmp_path / "photos" / "gone.jpg").symlink_to("daisy/gone.jpg")
+    found = listed(packed(tmp_path / "photos"))
+    assert [(one.path, one.reason) for one in found.rejected] == [
+        ("best", "no_class"),
+        ("gone.jpg", "no_class"),
+    ]
+
+
+def test_hidden_folders_are_no_classes(tmp_path: Path, packed):
+    plant_clean(tmp_path / "photos")
+    for name in (".git", ".ipynb_checkpoints", "__MACOSX"):
+        (tmp_path / "photos" / name / "inner").mkdir(parents=True)
+        (tmp_path / "photos" / name / "1.jpg").write_bytes(b"x")
+    found = listed(packed(tmp_path / "photos"))
+    assert found.classes == ["daisy", "rose"]
+    assert (len(found.rejected), found.skipped) == (0, 3)
 
 
 def test_a_name_that_the_system_cannot_have_is_one_clear_line(tmp_path: Path):
