@@ -126,7 +126,8 @@ def classify_entry(
     target = follow_links(entry, entries, wrapper)
     in_class = "/" in inner or (isinstance(target, str) and "." not in inner)  # a linked folder
     if not in_class:
-        return Rejected(path, "no_class", "not in a class folder")
+        told = "; a backslash does not part folders here" if "\\" in inner else ""
+        return Rejected(path, "no_class", f"not in a class folder{told}")
     if isinstance(target, str):
         return Rejected(path, target, BAD_LINKS[target], folder)
     if target.kind == "special":

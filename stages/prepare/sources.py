@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, cast
 
@@ -138,7 +138,8 @@ class Tar:
     def entries(self) -> Iterator[Entry]:
         """Give every member, in the archive's order."""
         with self._stream() as archive:
-            yield from [_tar_entry(member) for member in archive]
+            entries = [_tar_entry(member) for member in archive]
+        yield from with_slashes(entries)
 
     def contents(self, wanted: Iterable[Entry]) -> Iterator[tuple[Entry, Content]]:
         """Give the wanted files' bytes in the archive's order."""
@@ -168,7 +169,8 @@ class Zip:
     def entries(self) -> Iterator[Entry]:
         """Give every member, in the archive's order."""
         with _readable_damage(self.path), zipfile.ZipFile(self.path) as archive:
-            yield from [_zip_entry(archive, member) for member in archive.infolist()]
+            entries = [_zip_entry(archive, member) for member in archive.infolist()]
+        yield from with_slashes(entries)
 
     def contents(self, wanted: Iterable[Entry]) -> Iterator[tuple[Entry, Content]]:
         """Give the wanted files' bytes in the archive's order, or why one has none."""
@@ -180,6 +182,17 @@ class Zip:
 
 
 ARCHIVES: dict[str, type[Tar | Zip]] = {".tar": Tar, ".tar.gz": Tar, ".tgz": Tar, ".zip": Zip}
+
+
+def with_slashes(entries: list[Entry]) -> list[Entry]:
+    """Take backslashes for slashes where no file has a slash: some Windows programs write them."""
+    if any("/" in entry.name for entry in entries if entry.kind != "folder"):
+        return entries
+    mended = [
+        replace(entry, name=entry.name.replace("\\", "/"), target=entry.target.replace("\\", "/"))
+        for entry in entries
+    ]
+    return [replace(one, kind="folder") if one.name.endswith("/") else one for one in mended]
 
 
 def _folder_entry(inside: str, item: os.DirEntry[str]) -> Entry:

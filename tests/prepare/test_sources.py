@@ -115,6 +115,57 @@ def test_a_wrapping_folder_is_looked_through(tmp_path: Path):
     assert found.candidates[0].path == "daisy/000.jpg"
 
 
+def repacked(archive: Path, rename: Callable[[str], str]) -> Path:
+    """Pack clean photos under other names, as a zip or a tar."""
+    root = archive.parent / "photos"
+    plant_clean(root)
+    names = {path: rename(path.relative_to(root).as_posix()) for path in shuffled(root)}
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive, "w") as file:
+            slash = "/" if any("/" in name for name in names.values()) else "\\"
+            for path, name in names.items():
+                if path.is_dir():
+                    file.writestr(name + slash, b"")
+                else:
+                    file.write(path, name)
+    else:
+        with tarfile.open(archive, "w") as file:
+            for path, name in names.items():
+                file.add(path, name, recursive=False)
+    return archive
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar"])
+@pytest.mark.parametrize("wrapper", ["", "photos\\"], ids=["bare", "wrapped"])
+def test_backslashes_of_old_windows_programs_are_slashes(tmp_path: Path, suffix, wrapper):
+    archive = repacked(tmp_path / f"p{suffix}", lambda name: wrapper + name.replace("/", "\\"))
+    prepared(archive, tmp_path / "store")
+    prepared(tmp_path / "photos", tmp_path / "expected")
+    assert content(tmp_path / "store") == content(tmp_path / "expected")
+
+
+def test_backslashes_that_lead_upwards_are_rejected_as_slashes_are(tmp_path: Path):
+    def rename(name: str) -> str:
+        return "..\\evil.jpg" if name == "daisy/000.jpg" else name.replace("/", "\\")
+
+    found = listed(repacked(tmp_path / "p.zip", rename))
+    assert [(one.path, one.reason) for one in found.rejected] == [("../evil.jpg", "unsafe_name")]
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar"])
+def test_a_backslash_beside_slashes_is_a_letter_and_said_so(tmp_path: Path, suffix):
+    names = {"daisy/000.jpg": "daisy\\000.jpg", "daisy/001.jpg": "daisy/a\\b.jpg"}
+    found = listed(repacked(tmp_path / f"p{suffix}", lambda name: names.get(name, name)))
+    assert [(one.path, one.reason, one.detail) for one in found.rejected] == [
+        (
+            "daisy\\000.jpg",
+            "no_class",
+            "not in a class folder; a backslash does not part folders here",
+        )
+    ]
+    assert "daisy/a\\b.jpg" in [one.path for one in found.candidates]
+
+
 def with_members(archive: Path, fill: Callable[[tarfile.TarFile], None]) -> Path:
     plant_clean(archive.parent / "photos")
     pack_tar(archive.parent / "photos", archive)
