@@ -210,11 +210,12 @@ def _open(content: bytes) -> Image.Image:
 def _check_limits(size_px: tuple[int, int], limits: Limits) -> None:
     short, long = sorted(size_px)
     size = "{}x{}".format(*size_px)
-    if short * long > limits.max_megapixels * 1e6:
+    # Quotients, not products: 115 / 100 is what 1.15 is read as; 1.15 * 100 is below 115.
+    if short * long / 1e6 > limits.max_megapixels:
         raise PhotoError("too_many_pixels", f"{size} is over {limits.max_megapixels:g} megapixels")
     if short < limits.min_side_px:
         raise PhotoError("too_small", f"{size} has a side below {limits.min_side_px} px")
-    if long > limits.max_aspect_ratio * short:
+    if long / short > limits.max_aspect_ratio:
         raise PhotoError("extreme_aspect", f"{size} is over {limits.max_aspect_ratio:g} to 1")
 
 

@@ -75,7 +75,7 @@ def prepare_store(
     UserError
         If the photos do not make a data set; the message says why and what to do.
     """
-    listing = list_photos(source, int(prepare.max_megapixels * 1e6 * BYTES_PER_PIXEL))
+    listing = list_photos(source, round(prepare.max_megapixels * 1e6 * BYTES_PER_PIXEL))
     array = ArrayFile(folder / "images.npy", prepare.image_size_px)
     with readable_os_errors(array.path):
         array.reserve(len(listing.candidates))
@@ -96,7 +96,8 @@ def prepare_store(
 
 def check_rejected(source: Path, rejected: pd.DataFrame, photos: int, prepare: Prepare) -> None:
     """Raise a UserError that counts the reasons, if too many of so many photos are rejected."""
-    if len(rejected) <= prepare.max_rejected_fraction * photos:
+    # A quotient, not a product: 29 / 100 is what 0.29 is read as; 0.29 * 100 is below 29.
+    if len(rejected) / photos <= prepare.max_rejected_fraction:
         return
     reasons = rejected["reason"].value_counts().sort_index()
     counts = ", ".join(f"{count} {reason}" for reason, count in reasons.items())

@@ -1,6 +1,7 @@
 """One photo's bytes to the pixels that the network sees."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -164,6 +165,19 @@ def test_limits_are_kept(limits, reason):
 
 def test_a_photo_at_the_limits_is_accepted():
     decode_photo(jpeg(1), 32, Limits(72, 96 * 72 / 1e6, 96 / 72))
+
+
+def test_photos_of_every_size_are_accepted_at_limits_of_that_size():
+    for width in range(100, 300):
+        content = encoded(Image.new("L", (width, 100)), "PNG")
+        limits = Limits(100, float(f"{width / 1e4:.4f}"), float(f"{width / 100:.2f}"))
+        decode_photo(content, 32, limits)
+        for less in (
+            replace(limits, max_megapixels=float(f"{(width - 1) / 1e4:.4f}")),
+            replace(limits, max_aspect_ratio=float(f"{(width - 1) / 100:.2f}")),
+        ):
+            with pytest.raises(PhotoError, match=r"too_many_pixels|extreme_aspect"):
+                decode_photo(content, 32, less)
 
 
 def test_pillows_own_guard_stays_armed_for_others():

@@ -22,7 +22,7 @@ from stages.prepare import __main__ as command
 from stages.prepare.array import ArrayFile
 from stages.prepare.decode import Decoder
 from stages.prepare.sources import Folder
-from stages.prepare.stage import Outcome, prepare_store
+from stages.prepare.stage import Outcome, check_rejected, prepare_store
 from stages.prepare.summary import describe, summarize
 from stages.prepare.writing import train_statistics
 from tests.conftest import ROOT
@@ -130,6 +130,16 @@ def test_too_many_rejected_is_an_error_that_counts_reasons(few: Path, tmp_path: 
 def test_as_many_rejected_as_allowed_is_no_error(few: Path, tmp_path: Path):
     plant(few, [Hazard(f"daisy/bad-{n}.jpg", write(b"")) for n in range(5)])
     assert len(prepared(few, tmp_path / "store", max_rejected_fraction=0.2).rejected) == 5
+
+
+@pytest.mark.parametrize("photos", [7, 100, 1000])
+def test_every_share_may_be_rejected_that_is_allowed_and_not_one_photo_more(photos: int):
+    table = pd.DataFrame({"path": "a", "reason": "empty", "detail": ""}, index=range(photos))
+    for number in range(photos):
+        allowed = settings(max_rejected_fraction=float(str(number / photos)))
+        check_rejected(Path("few"), table[:number], photos, allowed)
+        with pytest.raises(UserError, match=f"{number + 1} of {photos} photos would be rejected"):
+            check_rejected(Path("few"), table[: number + 1], photos, allowed)
 
 
 def test_a_class_without_a_usable_photo_is_named(few: Path, tmp_path: Path):
