@@ -62,7 +62,7 @@ def _rejected(photos: pd.DataFrame, rejected: pd.DataFrame) -> Section:
         Tile(number_of.get(path), (reason, path.rpartition("/")[2]))
         for path, reason in _rows(chosen.head(MOST_REJECTED), "path", "reason")
     ]
-    return Section(f"left out: {_of(len(tiles), len(shown))}", tiles)
+    return Section(f"rejected: {_of(len(tiles), len(shown))}", tiles)
 
 
 def _alike(alike: pd.DataFrame) -> Section:
@@ -71,7 +71,7 @@ def _alike(alike: pd.DataFrame) -> Section:
     turn, _ = pd.factorize(doubtful["group"])
     chosen = doubtful.assign(mark=turn % 2).head(MOST_ALIKE)
     tiles = [
-        Tile(number, (name, split or "left out"), mark)
+        Tile(number, (name, split or "rejected"), mark)
         for number, name, split, mark in _rows(chosen, "number", "class", "split", "mark")
     ]
     return Section(f"alike under different labels: {_of(len(tiles), len(doubtful))}", tiles)

@@ -77,7 +77,7 @@ def test_scanned_is_accepted_and_rejected_and_skipped(photos: Path, tmp_path: Pa
     parts = summary["accepted"] + summary["rejected"] + summary["skipped"]
     assert summary["scanned"] == parts == 120 + len(HAZARDS)
     assert summary["accepted"] == sum(sum(split.values()) for split in summary["photos"].values())
-    assert summary["rejected"] == sum(summary["left_out"].values())
+    assert summary["rejected"] == sum(summary["rejected_by_reason"].values())
 
 
 def test_no_group_is_separated_by_the_split(few: Path, tmp_path: Path):
@@ -302,5 +302,5 @@ def test_mean_and_std_hold_for_more_values_than_64_bits_count():
 def test_description_names_every_count(photos: Path, tmp_path: Path):
     text = describe(summarize(prepared(photos, tmp_path / "store")))
     assert text.startswith(f"scanned {120 + len(HAZARDS)} = accepted ")
-    assert "left out: 2 duplicate" in text
+    assert "rejected: 2 duplicate" in text
     assert "near-duplicates: " in text
