@@ -42,6 +42,19 @@ the pixels per side that are needed. The result then differs less from that of a
 JPEG = b"\xff\xd8\xff"
 """How a JPEG starts."""
 
+NO_DAMAGE = (
+    "not implemented",  # arithmetic coding
+    "Unsupported color conversion",
+    "Unsupported JPEG data precision",
+    "Unsupported JPEG process",
+    "subsampling level",
+    "unknown JFIF revision",
+    "Unknown Adobe color transform",
+    "Invalid SOS parameters for sequential JPEG",
+)
+"""What simplejpeg says of JPEGs that are odd but whole: Pillow decodes some of them. Whatever else
+it says is damage, so that words of a later version reject a photo rather than accept it."""
+
 NAMES_OF_ORIENTATION = (b"Exif", b"tiff:Orientation")
 """One of these is in a JPEG that says which side is up."""
 
@@ -252,11 +265,9 @@ def _decode_jpeg(content: bytes, size: tuple[int, int], size_px: int) -> Scaled 
         )
     except ValueError as error:
         text = str(error)
-        if "remature end" in text:
-            raise PhotoError("truncated", text) from error
-        if "Corrupt JPEG data" in text:
-            raise PhotoError("damaged", text) from error
-        return None
+        if any(words in text for words in NO_DAMAGE):
+            return None
+        raise PhotoError("truncated" if "remature end" in text else "damaged", text) from error
     # A scaled side is rounded up, but its content ends where the division ends.
     return Image.fromarray(pixels), width / scale, height / scale
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import simplejpeg
 from PIL import Image, ImageOps
 
 from stages.common.photo import Limits, PhotoError, decode_photo, fit_square
@@ -178,6 +179,36 @@ def test_photos_of_every_size_are_accepted_at_limits_of_that_size():
         ):
             with pytest.raises(PhotoError, match=r"too_many_pixels|extreme_aspect"):
                 decode_photo(content, 32, less)
+
+
+@pytest.mark.parametrize("content", [jpeg(1), jpeg(1, exif=exif(6))], ids=["plain", "turned"])
+def test_what_a_later_decoder_may_say_of_damage_rejects_the_photo(content, monkeypatch):
+    def complain(*_, **__):
+        raise ValueError("Suspicious entropy")
+
+    monkeypatch.setattr("simplejpeg.decode_jpeg", complain)
+    with pytest.raises(PhotoError, match="damaged: Suspicious entropy"):
+        pixels(content)
+
+
+def patched(content: bytes, place: int, value: int) -> bytes:
+    return content[:place] + bytes([value]) + content[place + 1 :]
+
+
+def test_odd_headers_of_whole_jpegs_are_no_damage():
+    whole = jpeg(1)
+    last_of_scan = whole.index(b"\xff\xda") + 5 + 2 * 3 + 1
+    for odd in (patched(whole, 11, 9), patched(whole, last_of_scan, 0)):  # JFIF 9; SOS parameters
+        with pytest.raises(ValueError, match=r"JFIF|SOS"):
+            simplejpeg.decode_jpeg(odd)
+        assert quality_db(pixels(odd), pixels(whole)) > 35
+
+
+def test_an_inconsistent_progression_is_damage():
+    content = jpeg(2, progressive=True)
+    second = content.index(b"\xff\xda", content.index(b"\xff\xda") + 2)
+    with pytest.raises(PhotoError, match="damaged: Inconsistent progression"):
+        pixels(patched(content, second + 5 + 2 + 2, 0x32))
 
 
 def test_pillows_own_guard_stays_armed_for_others():
