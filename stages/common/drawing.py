@@ -87,7 +87,7 @@ def draw(sections: list[Section], read: Reader) -> Image.Image:
 def png(picture: Image.Image) -> bytes:
     """Return a picture's PNG file."""
     stream = io.BytesIO()
-    picture.save(stream, "PNG", compress_level=9)
+    picture.save(stream, "PNG", compress_level=4)  # 2 % larger than 9, in a quarter of the time
     return stream.getvalue()
 
 
