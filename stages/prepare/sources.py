@@ -13,24 +13,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol, cast
+from typing import BinaryIO, Literal, cast
 
 from stages.common.errors import UserError
 from stages.common.photo import PhotoError
 from stages.prepare.decode import Content
 
-DAMAGED = (
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-    EOFError,
-    OSError,
-    ValueError,
-    IndexError,
-    NotImplementedError,
-)
+FORMAT_ERRORS = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)
+DAMAGED = (*FORMAT_ERRORS, OSError, EOFError, ValueError, IndexError, NotImplementedError)
 """What the readers of archives raise for wrong bytes."""
 
 LONGEST_LINK = 4096
@@ -60,43 +50,6 @@ class Entry:
     size: int = 0
     target: str = ""
     place: int = 0
-
-
-class Source(Protocol):
-    """Where photos come from."""
-
-    def entries(self) -> Iterable[Entry]:
-        """Give every entry, in any order; of two with one name the later counts.
-
-        An archive need not list its folders.
-        """
-
-    def contents(self, wanted: Iterable[Entry]) -> Iterator[tuple[Entry, Content]]:
-        """Give the content of the wanted files, in any order."""
-
-
-def open_source(path: Path) -> Source:
-    """Tell a folder and the kinds of archive apart.
-
-    Raises
-    ------
-    UserError
-        If `path` is neither.
-    """
-    allowed = f"a folder or a {', '.join(ARCHIVES)} archive with one folder per class"
-    try:
-        path.stat()
-    except OSError as error:
-        reason = "not found" if isinstance(error, FileNotFoundError) else error.strerror
-        raise UserError(
-            f"params.yaml: data.photos: {path} {reason}; it must be {allowed}"
-        ) from error
-    if path.is_dir():
-        return Folder(path)
-    for suffix, archive in ARCHIVES.items():
-        if path.name.lower().endswith(suffix):
-            return archive(path)
-    raise UserError(f"params.yaml: data.photos must be {allowed}, got {path}")
 
 
 @dataclass(frozen=True)
@@ -136,7 +89,7 @@ class Tar:
     path: Path
 
     def entries(self) -> Iterator[Entry]:
-        """Give every member, in the archive's order."""
+        """Give every member; of two with one name the later counts. Folders may be missing."""
         with self._stream() as archive:
             entries = [_tar_entry(member) for member in archive]
         yield from with_slashes(entries)
@@ -167,7 +120,7 @@ class Zip:
     path: Path
 
     def entries(self) -> Iterator[Entry]:
-        """Give every member, in the archive's order."""
+        """Give every member; of two with one name the later counts. Folders may be missing."""
         with _readable_damage(self.path), zipfile.ZipFile(self.path) as archive:
             entries = [_zip_entry(archive, member) for member in archive.infolist()]
         yield from with_slashes(entries)
@@ -181,7 +134,32 @@ class Zip:
                     yield entry, _zip_content(archive, member)
 
 
+Source = Folder | Tar | Zip
 ARCHIVES: dict[str, type[Tar | Zip]] = {".tar": Tar, ".tar.gz": Tar, ".tgz": Tar, ".zip": Zip}
+
+
+def open_source(path: Path) -> Source:
+    """Tell a folder and the kinds of archive apart.
+
+    Raises
+    ------
+    UserError
+        If `path` is neither.
+    """
+    allowed = f"a folder or a {', '.join(ARCHIVES)} archive with one folder per class"
+    try:
+        path.stat()
+    except OSError as error:
+        reason = "not found" if isinstance(error, FileNotFoundError) else error.strerror
+        raise UserError(
+            f"params.yaml: data.photos: {path} {reason}; it must be {allowed}"
+        ) from error
+    if path.is_dir():
+        return Folder(path)
+    for suffix, archive in ARCHIVES.items():
+        if path.name.lower().endswith(suffix):
+            return archive(path)
+    raise UserError(f"params.yaml: data.photos must be {allowed}, got {path}")
 
 
 def with_slashes(entries: list[Entry]) -> list[Entry]:
