@@ -15,7 +15,7 @@ from collections import Counter
 import numpy as np
 
 from stages.common.photo import Limits, PhotoError, decode_photo
-from tests.hazards import encoded, exif, grey_ramp, jpeg, photo, png_16_bit, with_alpha
+from tests.hazards import encoded, exif, gray_ramp, jpeg, photo, png_16_bit, with_alpha
 
 MEMORY_BYTES = 2 << 30
 SECONDS_PER_PHOTO = 10
@@ -31,7 +31,7 @@ PARENTS = [
     encoded(photo(6), "PNG"),
     encoded(photo(7).quantize(64), "PNG", transparency=3),
     encoded(with_alpha(8), "PNG"),
-    png_16_bit(grey_ramp(9)),
+    png_16_bit(gray_ramp(9)),
     encoded(photo(10), "WEBP"),
     encoded(with_alpha(11), "WEBP", lossless=True),
     encoded(photo(12), "GIF", save_all=True, append_images=[photo(13)]),

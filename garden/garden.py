@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from garden.species import SPECIES
 from garden.workers import draw_all
-from stages.common.files import clear_errors
+from stages.common.files import readable_os_errors
 from stages.common.params import Garden
 
 
@@ -28,5 +28,5 @@ def draw_garden(folder: Path, garden: Garden, workers: int) -> None:
         bar = tqdm(drawn, "garden", len(wanted), unit=" photos", ncols=80, disable=None)
         for (species, number), photo in zip(wanted, bar, strict=True):
             path = folder / species / f"{species}_{number:04}.jpg"
-            with clear_errors(path):
+            with readable_os_errors(path):
                 path.write_bytes(photo)

@@ -19,7 +19,7 @@ Plant = Callable[[Path], None]
 
 
 def settings(**changes: Any) -> Prepare:
-    """Return parameters for small photos that allow anything to be left out."""
+    """Return parameters for small photos that allow anything to be rejected."""
     values: dict[str, Any] = {
         "seed": 0,
         "image_size_px": 32,
@@ -35,7 +35,7 @@ def settings(**changes: Any) -> Prepare:
 
 
 def photo(seed: int, width: int = 96, height: int = 72) -> Image.Image:
-    """Draw soft coloured blobs that no other seed draws."""
+    """Draw soft colored blobs that no other seed draws."""
     blobs = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     return Image.fromarray(blobs).resize((width, height), Image.Resampling.BICUBIC)
 
@@ -98,12 +98,12 @@ def png_header_of(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + length + chunk + check + encoded(photo(1), "PNG")[33:]
 
 
-def png_16_bit(grey: np.ndarray) -> bytes:
-    """Return a 16-bit grey PNG of a uint16 array."""
-    return encoded(Image.fromarray(grey), "PNG")
+def png_16_bit(gray: np.ndarray) -> bytes:
+    """Return a 16-bit gray PNG of a uint16 array."""
+    return encoded(Image.fromarray(gray), "PNG")
 
 
-def grey_ramp(seed: int) -> np.ndarray:
+def gray_ramp(seed: int) -> np.ndarray:
     return np.asarray(photo(seed).convert("L")).astype(np.uint16) * 257
 
 
@@ -121,7 +121,7 @@ def _palette_with_hole(seed: int) -> bytes:
     return encoded(photo(seed).quantize(16), "PNG", transparency=0)
 
 
-def _key_colour(seed: int) -> bytes:
+def _key_color(seed: int) -> bytes:
     return encoded(photo(seed), "PNG", transparency=(1, 2, 3))
 
 
@@ -151,7 +151,7 @@ class Hazard:
     plant : callable
         Makes it.
     outcome : str
-        ``accepted``, ``skipped`` or the reason to leave it out.
+        ``accepted``, ``skipped`` or the reason to reject it.
     """
 
     path: str
@@ -164,7 +164,7 @@ HAZARDS = [
     Hazard("daisy/really-a-jpeg.png", write(jpeg(1))),
     Hazard("daisy/no-extension", write(jpeg(2))),
     Hazard("daisy/progressive.jpg", write(jpeg(3, progressive=True))),
-    Hazard("daisy/grey.jpg", write(encoded(photo(4).convert("L")))),
+    Hazard("daisy/gray.jpg", write(encoded(photo(4).convert("L")))),
     Hazard("daisy/cmyk.jpg", write(encoded(photo(5).convert("CMYK")))),
     Hazard("daisy/turned.jpg", write(jpeg(6, exif=exif(6)))),
     Hazard("daisy/broken-exif.jpg", write(jpeg(7, exif=b"Exif\0\0MM\0*\0\0\0\xff\xff\xff"))),
@@ -172,11 +172,11 @@ HAZARDS = [
     Hazard("daisy/two-pictures.mpo", write(_two_pictures(9))),
     Hazard("daisy/palette.png", write(encoded(photo(11).quantize(64), "PNG"))),
     Hazard("daisy/palette-with-hole.png", write(_palette_with_hole(12))),
-    Hazard("daisy/key-colour.png", write(_key_colour(13))),
+    Hazard("daisy/key-color.png", write(_key_color(13))),
     Hazard("daisy/alpha.png", write(encoded(with_alpha(14), "PNG"))),
-    Hazard("daisy/grey-alpha.png", write(encoded(with_alpha(15).convert("LA"), "PNG"))),
+    Hazard("daisy/gray-alpha.png", write(encoded(with_alpha(15).convert("LA"), "PNG"))),
     Hazard("daisy/one-bit.png", write(encoded(photo(16).convert("1"), "PNG"))),
-    Hazard("daisy/16-bit.png", write(png_16_bit(grey_ramp(17)))),
+    Hazard("daisy/16-bit.png", write(png_16_bit(gray_ramp(17)))),
     Hazard("daisy/packed-text.png", write(_text_in_png(18))),
     Hazard("daisy/lossy.webp", write(encoded(photo(19), "WEBP"))),
     Hazard("daisy/alpha.webp", write(encoded(with_alpha(20), "WEBP", lossless=True))),

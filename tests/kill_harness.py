@@ -3,7 +3,9 @@
 Run it with ``make kill-test KILLS=200``. It works on a copy of the project with a tiny garden. A
 round starts from nothing and runs plain ``dvc repro`` until it ends well; every time but the last,
 a stage is killed on the way, by turns at one of its writes, fsyncs and renames or at some moment.
-After each round all outputs are compared, byte by byte, with those of the undisturbed run.
+Then stages are run by hand, over the outputs that are there and that DVC would have removed, and
+killed at a rename or an unlink: no folder may be half of itself. After each round all outputs are
+compared, byte by byte, with those of the undisturbed run.
 SIGTERM and SIGINT are sent to the trainer alone, for the other stages end at once on them.
 """
 
@@ -16,7 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -25,8 +27,14 @@ from tests.conftest import TINY
 from tests.project import KILL_POINTS, make_project
 
 STAGES = ["garden", "prepare", "train", "evaluate"]
+MODULES = {"garden": "garden"} | {name: f"stages.{name}" for name in STAGES[1:]}
+FOLDERS = {"garden": "data/demo/", "prepare": "data/prepared/", "train": "models/"}
+"""What a stage replaces as a whole."""
+
 PER_ROUND = {"garden": 2, "prepare": 2, "train": 4, "evaluate": 2}
 """Kills of each stage in a round."""
+
+BY_HAND_PER_ROUND = 4
 
 SETTINGS = {**TINY, "train": {**TINY["train"], "epochs": 12, "save_every_seconds": 0.1}}
 """Long enough for several kills, with a save every few batches."""
@@ -34,12 +42,16 @@ SETTINGS = {**TINY, "train": {**TINY["train"], "epochs": 12, "save_every_seconds
 
 @dataclass(frozen=True)
 class Kill:
-    """How a stage ends: at the point of this number, or after so many seconds; by which signal."""
+    """How a stage ends: at the point of this number, or after so many seconds; by which signal.
+
+    It is run by DVC, or by hand.
+    """
 
     stage: str
     point: int = 0
     seconds: float = 0.0
     signal_number: signal.Signals = signal.SIGKILL
+    by_hand: bool = False
 
 
 class Harness:
@@ -54,31 +66,46 @@ class Harness:
         self.project.run("dvc", "repro", KILL_LOG=str(log))
         self.seconds = time.monotonic() - start
         self.expected = self.project.everything()
-        names = ["stage", "point", "what", "file"]
-        noted = pd.read_csv(log, names=names)
+        noted = read_log(log)
         self.points = noted[noted["point"] > 0]
         self.durations = noted[noted["point"] == 0].set_index("stage")["file"].astype(float)
+        log = folder / "points_by_hand.csv"
+        for stage in FOLDERS:
+            self.project.run(sys.executable, "-m", MODULES[stage], KILL_LOG=str(log))
+        self.compare("run by hand")
+        noted = read_log(log)
+        self.points_by_hand = noted[noted["what"].isin(["rename", "unlink"])]
         self.fired: Counter[str] = Counter()
 
     def plan(self, stage: str) -> Iterator[Kill]:
         """Yield kills of a stage without end: points and moments in turn, every kind of point."""
         points = self.points[self.points["stage"] == stage]
-        files = points["file"].str.replace(r"\d+", "", regex=True)  # one kind for all photos
-        kinds = [group["point"].tolist() for _, group in points.groupby(["what", files])]
-        self.random.shuffle(kinds)
-        for kind in itertools.cycle(kinds):
-            yield Kill(stage, point=self.random.choice(kind))
+        for kind in itertools.cycle(self.kinds(points)):
+            yield self.random.choice(kind)
             yield Kill(stage, seconds=self.moment(stage))
+
+    def plan_by_hand(self) -> Iterator[Kill]:
+        """Yield kills of stages that are run by hand, without end: every kind of point."""
+        for kind in itertools.cycle(self.kinds(self.points_by_hand)):
+            yield replace(self.random.choice(kind), by_hand=True)
+
+    def kinds(self, points: pd.DataFrame) -> list[list[Kill]]:
+        """Return a list of kills for each kind of point, in a random order of kinds."""
+        files = points["file"].str.replace(r"\d+", "", regex=True)  # one kind for all photos
+        groups = [group for _, group in points.groupby(["stage", "what", files])]
+        self.random.shuffle(groups)
+        return [list(map(Kill, group["stage"], group["point"].astype(int))) for group in groups]
 
     def moment(self, stage: str) -> float:
         """Choose a moment: seconds after the stage's start, early enough for one that resumes."""
         return self.durations[stage] * self.random.uniform(0.1, 0.7)
 
     def attempt(self, kill: Kill) -> bool:
-        """Run ``dvc repro`` with a kill on its way; tell whether the kill came."""
+        """Run ``dvc repro``, or the stage, with a kill on its way; tell whether the kill came."""
         when = {"KILL_AT": str(kill.point)} if kill.point else {"KILL_AFTER": str(kill.seconds)}
         who = {"KILL_STAGE": kill.stage, "KILL_SIGNAL": kill.signal_number.name}
-        process = self.project.start("dvc", "repro", **who, **when)
+        by_hand = (sys.executable, "-m", MODULES[kill.stage])
+        process = self.project.start(*by_hand if kill.by_hand else ("dvc", "repro"), **who, **when)
         printed, _ = process.communicate()
         if "Traceback" in printed and kill.signal_number != signal.SIGINT:  # that may hit an import
             sys.exit(f"{kill}: a traceback\n{printed}")
@@ -88,8 +115,9 @@ class Harness:
         """Say in a word or two when a kill comes."""
         if not kill.point:
             return "some moment"
-        points = self.points[self.points["stage"] == kill.stage].set_index("point")
-        return str(points.loc[kill.point, "what"])
+        points = self.points_by_hand if kill.by_hand else self.points
+        points = points[points["stage"] == kill.stage].set_index("point")
+        return str(points.loc[kill.point, "what"]) + (", by hand" if kill.by_hand else "")
 
     def round(self, kills: list[Kill]) -> None:
         """Start from nothing, be killed at every one of these, finish, compare."""
@@ -99,11 +127,32 @@ class Harness:
                 break  # it came too late: all is done
             self.fired[f"{kill.stage}, {self.describe(kill)}"] += 1
         self.project.run("dvc", "repro")
-        found = self.project.everything()
-        different = [name for name in self.expected if found.get(name) != self.expected[name]]
-        different += sorted(set(found) - set(self.expected))
+        self.compare(f"after {kills}")
+
+    def kill_by_hand(self, kill: Kill) -> None:
+        """Kill a stage that replaces its folder; the folder is whole or gone, and whole again."""
+        if self.attempt(kill):  # else it came too late: a training saves more often at one time
+            self.fired[f"{kill.stage}, {self.describe(kill)}"] += 1
+        if (self.project.folder / FOLDERS[kill.stage]).exists():
+            self.compare(f"after {kill}", FOLDERS[kill.stage])
+        self.project.run(sys.executable, "-m", MODULES[kill.stage])
+        self.compare(f"after {kill} and a rerun")
+
+    def compare(self, when: str, below: str = "") -> None:
+        """End with a message where files below a folder are not those of the undisturbed run."""
+        found, expected = (
+            {name: content for name, content in files.items() if name.startswith(below)}
+            for files in (self.project.everything(), self.expected)
+        )
+        different = [name for name in expected if found.get(name) != expected[name]]
+        different += sorted(set(found) - set(expected))
         if different:
-            sys.exit(f"after {kills}: not the same bytes: {', '.join(different)}")
+            sys.exit(f"{when}: not the same bytes: {', '.join(different)}")
+
+
+def read_log(path: Path) -> pd.DataFrame:
+    """Return the points that a watched run has noted."""
+    return pd.read_csv(path, names=["stage", "point", "what", "file"], dtype={"file": str})
 
 
 def main() -> None:
@@ -120,6 +169,7 @@ def main() -> None:
         if number == signal.SIGKILL:
             plans = {stage: harness.plan(stage) for stage in STAGES}
             schedule = [stage for stage in STAGES for _ in range(PER_ROUND[stage])]
+            by_hand = harness.plan_by_hand()
         rounds = 0
         while sum(harness.fired.values()) < options.kills:
             if number == signal.SIGKILL:
@@ -131,10 +181,13 @@ def main() -> None:
                 ]
             left = options.kills - sum(harness.fired.values())
             harness.round(kills[:left])
+            if number == signal.SIGKILL:
+                for kill in itertools.islice(by_hand, BY_HAND_PER_ROUND):
+                    harness.kill_by_hand(kill)
             rounds += 1
             print(f"{sum(harness.fired.values())} kills in {rounds} rounds: same bytes", flush=True)
         for name, count in sorted(harness.fired.items()):
-            print(f"{name:24} {count:4}")
+            print(f"{name:28} {count:4}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """Whole files or none: every output takes its final name only when it is complete on disk.
 
 A file is written to a temporary name in the same folder, flushed to the disk, then renamed. A
-stage that is killed leaves at most a ``.*.partial`` beside its outputs, which Git and DVC ignore
-and which the next run removes.
+stage that is killed leaves at most ``.*.partial`` and ``.*.partial.old`` beside its outputs, which
+Git and DVC ignore and which the next run removes.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -24,7 +25,7 @@ def partial_name(path: Path) -> Path:
 
 
 @contextmanager
-def clear_errors(path: Path) -> Iterator[None]:
+def readable_os_errors(path: Path) -> Iterator[None]:
     """Turn an OSError of the block (a full disk, a lost permission) into a line naming `path`."""
     try:
         yield
@@ -44,7 +45,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         If the file cannot be written; the old one is then still in place.
     """
     partial = partial_name(path)
-    with clear_errors(path):
+    with readable_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with partial.open("wb") as file:
@@ -72,26 +73,49 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 def new_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder that becomes `path` when the block ends well, and vanishes when not.
 
-    A folder that stood at `path` stays until the new one is complete.
+    A folder that stood at `path` stays until the new one is complete. Killed at any moment, `path`
+    is the old folder or the new one; or, between two renames, it is missing, and the next call puts
+    the old one back. Where `path` is a link, all this happens where it points.
 
     Raises
     ------
     UserError
         If the folder cannot be written.
     """
+    path = path.resolve() if path.is_symlink() else path
     partial = partial_name(path)
-    with clear_errors(path):
-        shutil.rmtree(partial, ignore_errors=True)
+    with readable_os_errors(path):
+        _finish_replacement(path, partial)
+        if path.is_file():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         partial.mkdir(parents=True)
     try:
         yield partial
-        with clear_errors(path):
+        with readable_os_errors(path):
             sync_tree(partial)
             if path.exists():
-                shutil.rmtree(path)
+                path.rename(_old_name(partial))
             partial.rename(path)
             sync_folder(path.parent)
     finally:
+        with readable_os_errors(path):
+            _finish_replacement(path, partial)
+
+
+def _old_name(partial: Path) -> Path:
+    return partial.with_name(f"{partial.name}.old")
+
+
+def _finish_replacement(path: Path, partial: Path) -> None:
+    """Remove what was replaced or is half made; put the old folder back where the new one is not.
+
+    The old one, though the new one may be complete: it fits the other outputs. It bears another
+    name before its files go, so that under the name of an old folder there is always a whole one.
+    """
+    shutil.rmtree(partial, ignore_errors=True)
+    old = _old_name(partial)
+    if old.exists():
+        old.rename(partial if path.exists() else path)
         shutil.rmtree(partial, ignore_errors=True)
 
 

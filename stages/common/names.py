@@ -3,10 +3,12 @@
 import re
 import unicodedata
 
-CLUTTER = re.compile(
-    r"(thumbs\.db|desktop\.ini|(readme|licen[cs]e|copying)([._-].*)?|__macosx)", re.IGNORECASE
+NO_PHOTO = re.compile(
+    r"thumbs\.db|desktop\.ini"
+    r"|(readme|licen[cs]e|copying)(([._-].*)?\.(txt|md|rst|html?|pdf|rtf|docx?))?",
+    re.IGNORECASE,
 )
-"""Names, beside hidden ones, of what lies in photo folders without being meant as a photo."""
+"""Names, beside hidden ones, of files that lie in photo folders without being meant as photos."""
 
 
 def printable_name(name: str) -> str:
@@ -21,6 +23,15 @@ def printable_name(name: str) -> str:
 
 
 def is_clutter(name: str) -> bool:
-    """Tell whether a file is hidden, in a hidden folder, or no photo by its well-known name."""
+    """Tell whether a file is no photo by its well-known name, hidden, or in a hidden folder."""
+    folder, _, file = name.rpartition("/")
+    return file.startswith(".") or NO_PHOTO.fullmatch(file) is not None or is_hidden_folder(folder)
+
+
+def is_hidden_folder(name: str) -> bool:
+    """Tell whether a folder, or one that it is in, is hidden or made by a Mac's archiver.
+
+    No other name hides a folder: it may be a class.
+    """
     parts = [part for part in name.split("/") if part != ".."]
-    return any(part.startswith(".") or CLUTTER.fullmatch(part) for part in parts)
+    return any(part.startswith(".") or part.lower() == "__macosx" for part in parts)

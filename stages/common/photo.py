@@ -8,8 +8,9 @@ way is on integers.
 
 import io
 import math
-import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,19 @@ the pixels per side that are needed. The result then differs less from that of a
 JPEG = b"\xff\xd8\xff"
 """How a JPEG starts."""
 
+NO_DAMAGE = (
+    "not implemented",  # arithmetic coding
+    "Unsupported color conversion",
+    "Unsupported JPEG data precision",
+    "Unsupported JPEG process",
+    "subsampling level",
+    "unknown JFIF revision",
+    "Unknown Adobe color transform",
+    "Invalid SOS parameters for sequential JPEG",
+)
+"""What simplejpeg says of JPEGs that are odd but whole: Pillow decodes some of them. Whatever else
+it says is damage, so that words of a later version reject a photo rather than accept it."""
+
 NAMES_OF_ORIENTATION = (b"Exif", b"tiff:Orientation")
 """One of these is in a JPEG that says which side is up."""
 
@@ -48,12 +62,9 @@ Scaled = tuple[Image.Image, float, float]
 """A decoded photo, scaled down perhaps, and the width and height of it that the content fills."""
 
 MOST_ROOM = 1 << 23
-"""Bytes that a thread keeps for the pixels of its next photo."""
+"""Bytes that a process keeps for the pixels of its next photo."""
 
-_memory = threading.local()
-
-# Pillow's own guard warns at one size and raises at twice that; `Limits` is the one guard here.
-Image.MAX_IMAGE_PIXELS = None
+_room = bytearray()
 
 
 class PhotoError(Exception):
@@ -140,13 +151,11 @@ def _from_plain_jpeg(content: bytes, size_px: int, limits: Limits) -> Photo | No
 
 
 def _from_any(content: bytes, size_px: int, limits: Limits) -> Photo:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what a decoder tolerates is no news for the user
-        with _open(content) as image:
-            _check_limits(image.size, limits)
-            square = fit_square(*_load(image, content, size_px), size_px)
-            orientation = _orientation(image)
-            width, height = image.size
+    with _pillow_unguarded(), _open(content) as image:
+        _check_limits(image.size, limits)
+        square = fit_square(*_load(image, content, size_px), size_px)
+        orientation = _orientation(image)
+        width, height = image.size
     if orientation in TURNS:  # turning the small square gives what turning the whole photo would
         square = square.transpose(TURNS[orientation])
     if orientation >= 5:
@@ -166,7 +175,7 @@ def fit_square(image: Image.Image, width: float, height: float, size_px: int) ->
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any mode to RGB: 16-bit greys scaled, transparency laid on `MATTE`.
+    """Convert any mode to RGB: 16-bit grays scaled, transparency laid on `MATTE`.
 
     Raises
     ------
@@ -176,14 +185,30 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I;16"):
-        grey = np.asarray(image).astype(np.uint32)
-        return Image.fromarray(((grey * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
+        gray = np.asarray(image).astype(np.uint32)
+        return Image.fromarray(((gray * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         raise PhotoError("unsupported", f"mode {image.mode} does not say which value is white")
     if image.has_transparency_data:
         matte = Image.new("RGBA", image.size, MATTE)
         return Image.alpha_composite(matte, image.convert("RGBA")).convert("RGB")
     return image.convert("RGB")
+
+
+@contextmanager
+def _pillow_unguarded() -> Iterator[None]:
+    """Let Pillow decode without warnings and without its guard against huge photos.
+
+    What a decoder tolerates is no news for the user. Pillow's guard warns at one size and raises at
+    twice that; here `Limits` is the guard.
+    """
+    guard, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = guard
 
 
 def _open(content: bytes) -> Image.Image:
@@ -198,11 +223,12 @@ def _open(content: bytes) -> Image.Image:
 def _check_limits(size_px: tuple[int, int], limits: Limits) -> None:
     short, long = sorted(size_px)
     size = "{}x{}".format(*size_px)
-    if short * long > limits.max_megapixels * 1e6:
+    # Quotients, not products: 115 / 100 is what 1.15 is read as; 1.15 * 100 is below 115.
+    if short * long / 1e6 > limits.max_megapixels:
         raise PhotoError("too_many_pixels", f"{size} is over {limits.max_megapixels:g} megapixels")
     if short < limits.min_side_px:
         raise PhotoError("too_small", f"{size} has a side below {limits.min_side_px} px")
-    if long > limits.max_aspect_ratio * short:
+    if long / short > limits.max_aspect_ratio:
         raise PhotoError("extreme_aspect", f"{size} is over {limits.max_aspect_ratio:g} to 1")
 
 
@@ -223,7 +249,7 @@ def _decode_jpeg(content: bytes, size: tuple[int, int], size_px: int) -> Scaled 
     """Decode a JPEG, already scaled down, and notice damage that Pillow passes over.
 
     Pillow ignores libjpeg's warnings: of JPEGs cut short and closed again it accepts every one,
-    with the rest of the picture grey.
+    with the rest of the picture gray.
 
     Returns
     -------
@@ -235,31 +261,29 @@ def _decode_jpeg(content: bytes, size: tuple[int, int], size_px: int) -> Scaled 
     least = {"min_width": math.ceil(width / scale), "min_height": math.ceil(height / scale)}
     try:
         pixels = simplejpeg.decode_jpeg(
-            content, buffer=_room(3 * math.prod(least.values())), **least
+            content, buffer=_room_for(3 * math.prod(least.values())), **least
         )
     except ValueError as error:
         text = str(error)
-        if "remature end" in text:
-            raise PhotoError("truncated", text) from error
-        if "Corrupt JPEG data" in text:
-            raise PhotoError("damaged", text) from error
-        return None
+        if any(words in text for words in NO_DAMAGE):
+            return None
+        raise PhotoError("truncated" if "remature end" in text else "damaged", text) from error
     # A scaled side is rounded up, but its content ends where the division ends.
     return Image.fromarray(pixels), width / scale, height / scale
 
 
-def _room(size: int) -> bytearray | None:
+def _room_for(size: int) -> bytearray | None:
     """Return memory for decoded pixels, the same every time, but None for very many.
 
     To fetch it from the system and give it back for every photo takes a tenth of a small one's
-    time.
+    time. So decode photos on one thread of a process only.
     """
+    global _room
     if size > MOST_ROOM:
         return None
-    if len(getattr(_memory, "room", b"")) < size:
-        _memory.room = bytearray(size)
-    room: bytearray = _memory.room
-    return room
+    if len(_room) < size:
+        _room = bytearray(size)
+    return _room
 
 
 def _broken(error: Exception) -> PhotoError:

@@ -6,7 +6,7 @@ The folder holds
     manifest.csv    a row per image, in the array's order: path, class, label, split, sha256, width,
                     height, group
     meta.json       what the readers need to trust and use both
-    rejected.csv    a row per photo left out: path, reason, detail
+    rejected.csv    a row per rejected photo: path, reason, detail
     alike.csv       a row per photo that has a twin, by group, doubtful labels first: for review
 
 ``prepare`` writes it; ``train`` and ``evaluate`` read it through `open_store`, which checks every

@@ -1,4 +1,4 @@
-"""The array of all images, written out of order and closed up afterwards.
+"""The array of all images, written out of order and compacted afterwards.
 
 Plain writes to reserved space instead of a memory map: on a full disk they raise an error, where
 touching a map kills the process, and what is written does not count as the process's memory.
@@ -45,12 +45,12 @@ class ArrayFile:
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), 0, size)
 
-    def opened(self) -> FileIO:
-        """Open the file for `write`."""
+    def open_for_writing(self) -> FileIO:
+        """Open the reserved file; `write` takes it, so that a chunk opens it once."""
         return FileIO(self.path, "r+b")
 
     def write(self, file: FileIO, row: int, pixels: bytes) -> None:
-        """Put an image in its place."""
+        """Write an image of `row_bytes`, uint8 RGB in C order."""
         file.seek(HEADER_BYTES + row * self.row_bytes)
         file.write(pixels)
 
@@ -61,7 +61,7 @@ class ArrayFile:
             pixels = np.frombuffer(file.read(self.row_bytes), np.uint8)
         return pixels.reshape(self.side_px, self.side_px, 3)
 
-    def close_up(self, kept: Iterable[int]) -> str:
+    def compact(self, kept: Iterable[int]) -> str:
         """Keep only some images, in ascending order, and return the finished file's sha256."""
         shape = (len(kept := list(kept)), self.side_px, self.side_px, 3)
         digest = hashlib.sha256()

@@ -1,25 +1,33 @@
-"""One candidate's bytes to pixels in the array, and to what must be known of them later."""
+"""One candidate's bytes to pixels in the array, and to what must be known of them later.
+
+Imports little, because every worker process imports it.
+"""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from io import FileIO
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from stages.common.photo import Limits, PhotoError, decode_photo
+from stages.common.workers import start_worker
 from stages.prepare.array import ArrayFile
-from stages.prepare.entries import Content
-from stages.prepare.fingerprint import fingerprint
+from stages.prepare.perceptual_hash import perceptual_hash
 
 LEVELS = np.arange(256)
+
+Content = bytes | Path | PhotoError
+"""A photo's bytes, where to read them, or why they cannot be had."""
 
 Chunk = list[tuple[int, Content]]
 """Candidates' numbers and contents."""
 
 
 class Decoded(NamedTuple):
-    """What is known of a photo once it is decoded, or why it is left out.
+    """What is known of a photo once it is decoded, or why it is rejected.
 
     Attributes
     ----------
@@ -29,7 +37,7 @@ class Decoded(NamedTuple):
         Of the photo's file.
     pixels_sha256 : str
         Of the square that the network sees.
-    fingerprint : int
+    perceptual_hash : int
         64 bits.
     width, height : int
         Of the whole photo, in pixels.
@@ -42,7 +50,7 @@ class Decoded(NamedTuple):
     number: int
     sha256: str = ""
     pixels_sha256: str = ""
-    fingerprint: int = 0
+    perceptual_hash: int = 0
     width: int = 0
     height: int = 0
     sums: tuple[int, ...] = (0, 0, 0)
@@ -60,11 +68,10 @@ class Decoder:
 
     def __call__(self, chunk: Chunk) -> list[Decoded]:
         """Decode numbered photos and write their pixels."""
-        with self.array.opened() as file:
+        with self.array.open_for_writing() as file:
             return [self._decode(number, content, file) for number, content in chunk]
 
     def _decode(self, number: int, content: Content, file: FileIO) -> Decoded:
-        """Decode one photo and write its pixels."""
         try:
             data = _read(content)
             photo = decode_photo(data, self.array.side_px, self.limits)
@@ -77,12 +84,21 @@ class Decoder:
             number,
             hashlib.sha256(data).hexdigest(),
             hashlib.sha256(pixels).hexdigest(),
-            fingerprint(photo.square),
+            perceptual_hash(photo.square),
             photo.width,
             photo.height,
             tuple((histogram @ LEVELS).tolist()),
             tuple((histogram @ LEVELS**2).tolist()),
         )
+
+
+def start_decoder() -> None:
+    """Call it first in a worker process.
+
+    It silences libtiff, which prints what it thinks of broken files; rejected.csv says it in order.
+    """
+    start_worker()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _read(content: Content) -> bytes:

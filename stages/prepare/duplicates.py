@@ -1,7 +1,7 @@
 """Photos that are the same, and photos that look the same.
 
 Same pixels in one class: the first by path is kept. Same pixels in two classes: nobody can know
-which label is right, so all are left out. Photos that only look alike are all kept, as one group
+which label is right, so all are rejected. Photos that only look alike are all kept, as one group
 that the split does not separate.
 """
 
@@ -10,12 +10,12 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from stages.prepare.fingerprint import mirrored
 from stages.prepare.near import near_pairs
+from stages.prepare.perceptual_hash import mirrored
 
 
 def mark_same_pixels(photos: pd.DataFrame) -> pd.DataFrame:
-    """Give a reason to be left out to photos whose pixels another photo has too.
+    """Reject photos whose pixels another photo has too.
 
     Parameters
     ----------
@@ -46,23 +46,19 @@ def mark_same_pixels(photos: pd.DataFrame) -> pd.DataFrame:
 def group_near(photos: pd.DataFrame, bits: int) -> "pd.Series[str]":
     """Return each photo's group: the smallest content key among the photos chained to it.
 
-    Photos are linked whose fingerprints, or that of one and of the other's mirror image, differ in
-    at most `bits` bits.
+    Photos are linked if their perceptual hashes, or one's and that of the other's mirror image,
+    differ in at most `bits` bits.
 
     Parameters
     ----------
     photos : DataFrame
-        With ``fingerprint, content_key``.
+        With ``perceptual_hash, content_key``.
     bits : int
     """
-    fingerprints, position = np.unique(
-        photos["fingerprint"].to_numpy(np.uint64), return_inverse=True
-    )
-    pairs = [
-        near_pairs(fingerprints, other, bits) for other in (fingerprints, mirrored(fingerprints))
-    ]
+    hashes, position = np.unique(photos["perceptual_hash"].to_numpy(np.uint64), return_inverse=True)
+    pairs = [near_pairs(hashes, other, bits) for other in (hashes, mirrored(hashes))]
     left, right = np.concatenate(pairs).T
-    shape = (len(fingerprints), len(fingerprints))
+    shape = (len(hashes), len(hashes))
     links = coo_array((np.ones(len(left), bool), (left, right)), shape)
     _, chained = connected_components(links, directed=False)
     group = pd.Series(chained[position], photos.index)
@@ -78,7 +74,7 @@ def list_alike(photos: pd.DataFrame) -> pd.DataFrame:
     ----------
     photos : DataFrame
         With ``number, path, class, content_key, group, split, reason``; group and split are empty
-        where a photo was left out.
+        where a photo is rejected.
 
     Returns
     -------

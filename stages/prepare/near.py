@@ -1,6 +1,6 @@
-"""Pairs of alike fingerprints, found without comparing all pairs.
+"""Pairs of similar perceptual hashes, found without comparing all pairs.
 
-A fingerprint is cut into four bands of 16 bits. Two fingerprints that differ in at most k bits
+A hash is cut into four bands of 16 bits. Two hashes that differ in at most k bits
 differ in at most k // 4 bits in one band at least. So photos are filed under the values of their
 bands, and each is compared only with those filed under a value that near to its own.
 """
@@ -16,12 +16,12 @@ BAND_BITS = 16
 BLOCK = 1 << 20
 """Comparisons made at once: bounds the memory."""
 
-Fingerprints = npt.NDArray[np.uint64]
+Hashes = npt.NDArray[np.uint64]
 Pairs = npt.NDArray[np.int64]
 
 
-def near_pairs(left: Fingerprints, right: Fingerprints, bits: int) -> Pairs:
-    """Find all pairs of two photos whose fingerprints differ in at most `bits` bits.
+def near_pairs(left: Hashes, right: Hashes, bits: int) -> Pairs:
+    """Find all pairs of two photos whose hashes differ in at most `bits` bits.
 
     Parameters
     ----------
@@ -43,8 +43,8 @@ def near_pairs(left: Fingerprints, right: Fingerprints, bits: int) -> Pairs:
     return np.unique(np.concatenate(found), axis=0)
 
 
-def _band(fingerprints: Fingerprints, shift: int) -> npt.NDArray[np.uint16]:
-    return (fingerprints >> np.uint64(shift)).astype(np.uint16)
+def _band(hashes: Hashes, shift: int) -> npt.NDArray[np.uint16]:
+    return (hashes >> np.uint64(shift)).astype(np.uint16)
 
 
 def _candidates(

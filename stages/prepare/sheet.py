@@ -1,4 +1,4 @@
-"""What the contact sheet shows: photos of each class, what was left out, and doubtful labels."""
+"""What the contact sheet shows: photos of each class, rejected ones, and doubtful labels."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,7 @@ from stages.prepare.array import ArrayFile
 CLASS_TILES = 60
 MOST_CLASSES = 30
 TILES_PER_REASON = 4
-MOST_LEFT_OUT = 3 * PER_ROW
+MOST_REJECTED = 3 * PER_ROW
 MOST_ALIKE = 3 * PER_ROW
 
 
@@ -34,7 +34,7 @@ def contact_sheet(
     """
     seen = f"{len(accepted)} photos as the network sees them, {array.side_px} x {array.side_px} px"
     classes = _classes(accepted)
-    sections = [Section(seen, []), *classes, _left_out(photos, rejected), _alike(alike)]
+    sections = [Section(seen, []), *classes, _rejected(photos, rejected), _alike(alike)]
     return draw(sections, array.read)
 
 
@@ -53,16 +53,16 @@ def _classes(accepted: pd.DataFrame) -> list[Section]:
     return sections
 
 
-def _left_out(photos: pd.DataFrame, rejected: pd.DataFrame) -> Section:
+def _rejected(photos: pd.DataFrame, rejected: pd.DataFrame) -> Section:
     """Choose a few photos for each reason; doubtful labels have their own section."""
     shown = rejected[rejected["reason"] != "conflicting_label"]
     chosen = shown.groupby("reason").head(TILES_PER_REASON).sort_values(["reason", "path"])
     number_of = photos[photos["reason"] == "duplicate"].set_index("path")["number"].to_dict()
     tiles = [
         Tile(number_of.get(path), (reason, path.rpartition("/")[2]))
-        for path, reason in _rows(chosen.head(MOST_LEFT_OUT), "path", "reason")
+        for path, reason in _rows(chosen.head(MOST_REJECTED), "path", "reason")
     ]
-    return Section(f"left out: {_of(len(tiles), len(shown))}", tiles)
+    return Section(f"rejected: {_of(len(tiles), len(shown))}", tiles)
 
 
 def _alike(alike: pd.DataFrame) -> Section:
@@ -71,7 +71,7 @@ def _alike(alike: pd.DataFrame) -> Section:
     turn, _ = pd.factorize(doubtful["group"])
     chosen = doubtful.assign(mark=turn % 2).head(MOST_ALIKE)
     tiles = [
-        Tile(number, (name, split or "left out"), mark)
+        Tile(number, (name, split or "rejected"), mark)
         for number, name, split, mark in _rows(chosen, "number", "class", "split", "mark")
     ]
     return Section(f"alike under different labels: {_of(len(tiles), len(doubtful))}", tiles)

@@ -2,12 +2,13 @@
 
 Every group of near-duplicates stands on a line, at a place that only the seed and its content
 decide. In each class the first groups are the test split, the next ones validation, the rest
-train. A new photo pushes the two borders a little: photos near them move to the neighbouring split,
+train. A new photo pushes the two borders a little: photos near them move to the neighboring split,
 and none moves from test to train.
 """
 
 import hashlib
 import math
+from fractions import Fraction
 
 import pandas as pd
 
@@ -63,4 +64,5 @@ def place(key: str, seed: int) -> str:
 
 def quota(fraction: float, groups: int) -> int:
     """Return how many of a class's groups a split gets: rounded, halves up, at least one."""
-    return max(1, math.floor(fraction * groups + 0.5))
+    # The number that is written: as a float, 0.29 of 50 is a bit less than 14.5.
+    return max(1, math.floor(Fraction(str(fraction)) * groups + Fraction(1, 2)))

@@ -6,12 +6,12 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from stages.common.files import clear_errors
+from stages.common.errors import UserError
+from stages.common.files import readable_os_errors
 from stages.common.params import Prepare
 from stages.common.photo import Limits
 from stages.common.workers import cores
 from stages.prepare.array import ArrayFile
-from stages.prepare.checks import check_classes, check_rejected
 from stages.prepare.decode import Decoded, Decoder
 from stages.prepare.duplicates import group_near, list_alike, mark_same_pixels
 from stages.prepare.listing import Listing, list_photos
@@ -22,6 +22,9 @@ from stages.prepare.writing import write_store
 
 BYTES_PER_PIXEL = 8
 """No honest photo needs more: four channels of 16 bits."""
+
+SHOWN = 5
+"""Rejected photos that an error names."""
 
 
 @dataclass(frozen=True)
@@ -72,15 +75,15 @@ def prepare_store(
     UserError
         If the photos do not make a data set; the message says why and what to do.
     """
-    listing = list_photos(source, int(prepare.max_megapixels * 1e6 * BYTES_PER_PIXEL))
+    listing = list_photos(source, round(prepare.max_megapixels * 1e6 * BYTES_PER_PIXEL))
     array = ArrayFile(folder / "images.npy", prepare.image_size_px)
-    with clear_errors(array.path):
+    with readable_os_errors(array.path):
         array.reserve(len(listing.candidates))
     limits = Limits(prepare.min_side_px, prepare.max_megapixels, prepare.max_aspect_ratio)
     decoded = decode_photos(listing, Decoder(array, limits), workers or cores())
     photos = mark_same_pixels(_table(listing, decoded))
     rejected = _rejected(listing, photos)
-    check_rejected(source, rejected, len(photos) + len(listing.refused), prepare)
+    check_rejected(source, rejected, len(photos) + len(listing.rejected), prepare)
     check_classes(source, photos)
     accepted = photos[photos["reason"] == ""].copy()
     accepted["group"] = group_near(accepted, prepare.near_duplicate_bits)
@@ -89,6 +92,36 @@ def prepare_store(
     picture = contact_sheet(array, photos, accepted, rejected, alike)
     write_store(folder, array, listing.classes, accepted, rejected, alike)
     return Outcome(listing.skipped, listing.classes, accepted, rejected, alike, picture)
+
+
+def check_rejected(source: Path, rejected: pd.DataFrame, photos: int, prepare: Prepare) -> None:
+    """Raise a UserError that counts the reasons, if too many of so many photos are rejected."""
+    # A quotient, not a product: 29 / 100 is what 0.29 is read as; 0.29 * 100 is below 29.
+    if len(rejected) / photos <= prepare.max_rejected_fraction:
+        return
+    reasons = rejected["reason"].value_counts().sort_index()
+    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+    first = rejected.head(SHOWN).itertuples()
+    lines = "".join(f"\n  {photo.path}: {photo.reason}: {photo.detail}" for photo in first)
+    raise UserError(
+        f"{source}: {len(rejected)} of {photos} photos would be rejected ({counts}), more than "
+        f"params.yaml: prepare.max_rejected_fraction = {prepare.max_rejected_fraction:g} allows; "
+        f"mend or remove them, or allow more. The first are:{lines}"
+    )
+
+
+def check_classes(source: Path, photos: pd.DataFrame) -> None:
+    """Raise a UserError that names the classes of which every photo is rejected, and why."""
+    lost = [
+        f"{name!r} ({', '.join(sorted(set(reasons)))})"
+        for name, reasons in photos.groupby("class")["reason"]
+        if all(reasons)
+    ]
+    if lost:
+        raise UserError(
+            f"{source}: every photo is rejected of {', '.join(lost)}; "
+            "add photos that can be used, or remove the folder"
+        )
 
 
 def _table(listing: Listing, decoded: list[Decoded]) -> pd.DataFrame:
@@ -100,7 +133,8 @@ def _table(listing: Listing, decoded: list[Decoded]) -> pd.DataFrame:
 
 
 def _rejected(listing: Listing, photos: pd.DataFrame) -> pd.DataFrame:
+    """Return those rejected by their names and those by their content, by path."""
     columns = ["path", "reason", "detail"]
-    refused = pd.DataFrame(listing.refused, columns=columns)
-    left_out = photos.loc[photos["reason"] != "", columns]
-    return pd.concat([refused, left_out]).sort_values(columns).reset_index(drop=True)
+    by_name = pd.DataFrame(listing.rejected, columns=columns)
+    by_content = photos.loc[photos["reason"] != "", columns]
+    return pd.concat([by_name, by_content]).sort_values(columns).reset_index(drop=True)

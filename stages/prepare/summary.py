@@ -18,7 +18,7 @@ def summarize(outcome: Outcome) -> dict[str, Any]:
         "rejected": rejected,
         "skipped": outcome.skipped,
         "photos": count(outcome.accepted, outcome.classes),
-        "left_out": {str(reason): int(number) for reason, number in reasons.items()},
+        "rejected_by_reason": {str(reason): int(number) for reason, number in reasons.items()},
         "near_duplicates": near_duplicates(outcome.accepted),
     }
 
@@ -36,16 +36,15 @@ def near_duplicates(accepted: pd.DataFrame) -> dict[str, int]:
 
 def describe(summary: dict[str, Any]) -> str:
     """Say the summary in a few lines."""
-    lines = [
-        "scanned {scanned} = accepted {accepted} + left out {rejected} + skipped {skipped}".format(
-            **summary
-        )
-    ]
+    counts = "scanned {scanned} = accepted {accepted} + rejected {rejected} + skipped {skipped}"
+    lines = [counts.format(**summary)]
     lines += [
         f"{split}: " + ", ".join(f"{number} {name}" for name, number in classes.items())
         for split, classes in summary["photos"].items()
     ]
-    lines += [f"left out: {number} {reason}" for reason, number in summary["left_out"].items()]
+    lines += [
+        f"rejected: {number} {reason}" for reason, number in summary["rejected_by_reason"].items()
+    ]
     near = summary["near_duplicates"]
     lines.append(
         f"near-duplicates: {near['photos']} photos in {near['groups']} groups, "

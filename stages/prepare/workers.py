@@ -5,26 +5,23 @@ few numbers, so that neither memory nor the pipes grow with the photos. The plac
 number, so the order in which workers finish changes nothing.
 """
 
-import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 
 from tqdm import tqdm
 
 from stages.common.errors import UserError
-from stages.common.files import clear_errors
-from stages.common.workers import start_worker
-from stages.prepare.decode import Chunk, Decoded, Decoder
-from stages.prepare.entries import Content, Entry
+from stages.common.files import readable_os_errors
+from stages.common.workers import worker_pool
+from stages.prepare.decode import Chunk, Content, Decoded, Decoder, start_decoder
 from stages.prepare.listing import Listing
+from stages.prepare.sources import Entry
 
 CHUNK_PHOTOS = 16
 CHUNK_BYTES = 8 << 20
 CHUNKS_AHEAD = 3
 """Per worker: enough that none waits, few enough that an archive's bytes do not pile up."""
-
-Pending = dict[Future[list[Decoded]], Chunk]
 
 
 def decode_photos(listing: Listing, decoder: Decoder, workers: int) -> list[Decoded]:
@@ -40,20 +37,27 @@ def decode_photos(listing: Listing, decoder: Decoder, workers: int) -> list[Deco
     UserError
         If pixels cannot be written, or a worker process dies.
     """
-    wanted: dict[Entry, list[int]] = {}
-    for number, candidate in enumerate(listing.candidates):
-        wanted.setdefault(candidate.entry, []).append(number)
-    chunks = _chunks(listing.source.contents(wanted))
-    gone = "was listed, then was gone"
     decoded = [
-        Decoded(number, reason="vanished", detail=gone) for number in range(len(listing.candidates))
+        Decoded(number, reason="vanished", detail="was listed, then was gone")
+        for number in range(len(listing.candidates))
     ]
+    chunks = _chunks(_contents(listing))
     with tqdm(total=len(decoded), desc="prepare", unit=" photos", disable=None) as progress:
-        for batch in _spread(decoder, chunks, workers):
+        for batch in _decode_chunks(decoder, chunks, workers):
             for photo in batch:
                 decoded[photo.number] = photo
             progress.update(len(batch))
     return decoded
+
+
+def _contents(listing: Listing) -> Iterator[tuple[int, Content]]:
+    """Give each candidate's number and content; links share the file that they lead to."""
+    numbers: dict[Entry, list[int]] = {}
+    for number, candidate in enumerate(listing.candidates):
+        numbers.setdefault(candidate.entry, []).append(number)
+    for entry, content in listing.source.contents(numbers):
+        for number in numbers[entry]:
+            yield number, content
 
 
 def _chunks(contents: Iterable[tuple[int, Content]]) -> Iterator[Chunk]:
@@ -70,40 +74,36 @@ def _chunks(contents: Iterable[tuple[int, Content]]) -> Iterator[Chunk]:
         yield chunk
 
 
-def _spread(decoder: Decoder, chunks: Iterator[Chunk], workers: int) -> Iterator[list[Decoded]]:
+def _decode_chunks(
+    decoder: Decoder, chunks: Iterator[Chunk], workers: int
+) -> Iterator[list[Decoded]]:
     """Give the chunks' results as they come."""
     if workers == 1:
         for chunk in chunks:
-            with clear_errors(decoder.array.path):
+            with readable_os_errors(decoder.array.path):
                 result = decoder(chunk)
             yield result
         return
-    pending: Pending = {}
-    with ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
+    pending: set[Future[list[Decoded]]] = set()
+    with worker_pool(workers, start_decoder) as pool:
         for chunk in chunks:
-            pending[pool.submit(decoder, chunk)] = chunk
+            pending.add(pool.submit(decoder, chunk))
             if len(pending) >= CHUNKS_AHEAD * workers:
                 yield from _finished(decoder, pending)
         while pending:
             yield from _finished(decoder, pending)
 
 
-def _finished(decoder: Decoder, pending: Pending) -> Iterator[list[Decoded]]:
+def _finished(decoder: Decoder, pending: set[Future[list[Decoded]]]) -> Iterator[list[Decoded]]:
     done, _ = wait(pending, return_when=FIRST_COMPLETED)
     for future in done:
+        pending.remove(future)
         try:
-            with clear_errors(decoder.array.path):
+            with readable_os_errors(decoder.array.path):
                 result = future.result()
         except BrokenProcessPool as error:
             raise UserError(
                 "prepare: a worker process was killed, most likely because the memory was full; "
                 "free some, or lower prepare.max_megapixels"
             ) from error
-        del pending[future]
         yield result
-
-
-def _start_worker() -> None:
-    """Keep quiet: libtiff writes what it thinks of broken files; rejected.csv says it in order."""
-    start_worker()
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -19,7 +19,7 @@ def write_store(
     rejected: pd.DataFrame,
     alike: pd.DataFrame,
 ) -> None:
-    """Close up the array and write the tables beside it.
+    """Compact the array and write the tables beside it.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def write_store(
         mean=mean,
         std=std,
         counts=count(manifest, classes),
-        images_sha256=array.close_up(accepted["number"]),
+        images_sha256=array.compact(accepted["number"]),
         manifest_sha256=hashlib.sha256((folder / "manifest.csv").read_bytes()).hexdigest(),
     )
     write_json(folder / "meta.json", meta.model_dump())

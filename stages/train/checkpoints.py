@@ -20,7 +20,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from stages.common.errors import UserError
-from stages.common.files import clear_errors, write_bytes
+from stages.common.files import readable_os_errors, write_bytes
 
 KEYS_KEPT = 3
 """Trainings whose checkpoints are kept; the oldest go first."""
@@ -57,7 +57,7 @@ class Checkpoints:
             If another process is at the same training.
         """
         owner, lock = self.folder / "pid", FileLock(self.folder / "lock")
-        with clear_errors(self.folder):
+        with readable_os_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 lock.acquire(timeout=0)
@@ -79,7 +79,7 @@ class Checkpoints:
         """Write a checkpoint; the one before it stays as the older generation."""
         buffer = io.BytesIO()
         torch.save({"key": self._document, "state": state}, buffer)
-        with clear_errors(self._newest):
+        with readable_os_errors(self._newest):
             if self._newest.exists():
                 self._newest.replace(self._older)
         write_bytes(self._newest, _with_digest(buffer.getvalue()))

@@ -1,5 +1,7 @@
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -7,6 +9,7 @@ import pytest
 
 from stages.common.errors import UserError
 from stages.common.files import new_folder, write_bytes, write_csv, write_json
+from tests.conftest import ROOT
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(
@@ -54,6 +57,130 @@ def test_a_killed_runs_remains_are_removed(tmp_path: Path) -> None:
     with new_folder(tmp_path / "models") as partial:
         (partial / "whole").touch()
     assert [path.name for path in (tmp_path / "models").iterdir()] == ["whole"]
+
+
+KILLED_AT_EVERY_STEP = """
+import os, shutil, sys
+from pathlib import Path
+from stages.common.files import new_folder
+
+STEPS = ("mkdir", "rename", "replace", "unlink", "remove", "rmdir")
+left = 0
+
+def deadly(step):
+    def do(*arguments, **options):
+        global left
+        left -= 1
+        if left == 0:
+            os._exit(9)
+        return step(*arguments, **options)
+    return do
+
+def write(folder, text):
+    (folder / "inner").mkdir()
+    for name in ("a", "b", "inner/c"):
+        (folder / name).write_text(text)
+
+def whole(folder):
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+    assert names == ["a", "b", "inner", "inner/c"], names
+    texts = {path.read_text() for path in folder.rglob("*") if path.is_file()}
+    assert len(texts) == 1, texts
+    return texts.pop()
+
+def in_child(action):
+    child = os.fork()
+    if child == 0:
+        action()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+def replace(kill_at):
+    global left
+    left = kill_at
+    for name in STEPS:
+        setattr(os, name, deadly(getattr(os, name)))
+    with new_folder(path) as partial:
+        write(partial, "new")
+
+def fail():
+    try:
+        with new_folder(path) as partial:
+            (partial / "a").write_text("half")
+            raise ZeroDivisionError
+    except ZeroDivisionError:
+        pass
+
+root = Path(sys.argv[1])
+path = root / "models"
+ends = []
+step = 0
+while not ends or ends[-1] == 9:
+    step += 1
+    shutil.rmtree(root)
+    path.mkdir(parents=True)
+    write(path, "old")
+    ends.append(in_child(lambda: replace(step)))
+    found = [whole(path)] if path.exists() else []
+    if sys.argv[2] == "twice":  # killed again while it clears up
+        in_child(lambda: replace(2))
+    fail()  # the next run clears up, whatever becomes of it
+    found.append(whole(path))
+    assert found[0] == found[-1] or sys.argv[2] == "twice", found
+    assert os.listdir(root) == ["models"], os.listdir(root)
+print(step - 1)
+"""
+
+
+@pytest.mark.parametrize("kills", ["once", "twice"])
+def test_a_folder_is_whole_whichever_step_of_its_replacement_is_the_last(
+    tmp_path: Path, kills: str
+) -> None:
+    command = [sys.executable, "-c", KILLED_AT_EVERY_STEP, str(tmp_path / "outputs"), kills]
+    (tmp_path / "outputs").mkdir()
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert int(ended.stdout) >= 10  # two made, three renamed, three unlinked, two removed
+
+
+def test_a_folder_that_cannot_take_its_name_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "models"
+    path.mkdir()
+    (path / "old").touch()
+    rename = Path.rename
+
+    def refuse(self: Path, target: Path) -> Path:
+        if target == path and self.name == ".models.partial":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(UserError, match="models: cannot be written"), new_folder(path):
+        pass
+    assert [child.name for child in path.iterdir()] == ["old"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_behind_a_link_is_replaced_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "disk" / "models").mkdir(parents=True)
+    link = tmp_path / "models"
+    link.symlink_to("disk/models")
+    with new_folder(link) as partial:
+        (partial / "new").touch()
+    assert link.is_symlink()
+    assert [path.name for path in (tmp_path / "disk" / "models").iterdir()] == ["new"]
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["models"]
+
+
+def test_a_file_is_not_replaced_by_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "models").touch()
+    with (
+        pytest.raises(UserError, match="models: cannot be written: Not a directory"),
+        new_folder(tmp_path / "models"),
+    ):
+        pytest.fail("found out too late")
 
 
 def test_json_refuses_nan(tmp_path: Path) -> None:

@@ -1,13 +1,15 @@
 """One photo's bytes to the pixels that the network sees."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import simplejpeg
 from PIL import Image, ImageOps
 
 from stages.common.photo import Limits, PhotoError, decode_photo, fit_square
-from tests.hazards import encoded, exif, grey_ramp, jpeg, photo, png_16_bit
+from tests.hazards import encoded, exif, gray_ramp, jpeg, photo, png_16_bit, png_header_of
 
 ANY = Limits(min_side_px=1, max_megapixels=1000, max_aspect_ratio=1000)
 
@@ -27,8 +29,8 @@ def quality_db(a: np.ndarray, b: np.ndarray) -> float:
     return float(10 * np.log10(255**2 / max(error, 1e-9)))
 
 
-def flat(*colour: int, mode: str = "RGB") -> Image.Image:
-    return Image.new(mode, (40, 40), colour if len(colour) > 1 else colour[0])
+def flat(*color: int, mode: str = "RGB") -> Image.Image:
+    return Image.new(mode, (40, 40), color if len(color) > 1 else color[0])
 
 
 def test_pixels_are_square_rgb_and_sizes_are_the_photos():
@@ -60,11 +62,11 @@ def test_broken_exif_is_ignored():
     np.testing.assert_array_equal(pixels(broken), pixels(jpeg(1)))
 
 
-def test_16_bit_grey_is_scaled_not_clipped():
+def test_16_bit_gray_is_scaled_not_clipped():
     content = png_16_bit(np.full((40, 40), 32768, np.uint16))
     assert np.unique(pixels(content)).tolist() == [128]
     np.testing.assert_array_equal(
-        pixels(png_16_bit(grey_ramp(1))), reference(photo(1).convert("L"))
+        pixels(png_16_bit(gray_ramp(1))), reference(photo(1).convert("L"))
     )
 
 
@@ -78,21 +80,21 @@ def test_16_bit_grey_is_scaled_not_clipped():
         (flat(1, mode="1"), (255, 255, 255)),
         (flat(90, mode="L"), (90, 90, 90)),
     ],
-    ids=["clear", "opaque", "half", "clear grey", "one bit", "grey"],
+    ids=["clear", "opaque", "half", "clear gray", "one bit", "gray"],
 )
 def test_transparency_lies_on_white(image, expected):
     assert np.unique(pixels(encoded(image, "PNG")).reshape(-1, 3), axis=0).tolist() == [[*expected]]
 
 
-def test_transparent_colour_of_a_palette_and_of_rgb_lies_on_white():
+def test_transparent_color_of_a_palette_and_of_rgb_lies_on_white():
     few = flat(9, 9, 9).quantize(2)
     palette = encoded(few, "PNG", transparency=few.getpixel((0, 0)))
-    colour = encoded(flat(1, 2, 3), "PNG", transparency=(1, 2, 3))
+    color = encoded(flat(1, 2, 3), "PNG", transparency=(1, 2, 3))
     assert np.unique(pixels(palette)).tolist() == [255]
-    assert np.unique(pixels(colour)).tolist() == [255]
+    assert np.unique(pixels(color)).tolist() == [255]
 
 
-def test_cmyk_keeps_its_colours():
+def test_cmyk_keeps_its_colors():
     content = encoded(flat(200, 60, 20).convert("CMYK"), quality=95)
     assert np.abs(pixels(content).reshape(-1, 3) - np.array([200.0, 60, 20])).max() < 6
 
@@ -108,7 +110,7 @@ def test_lossless_formats_give_the_same_pixels(kind):
     np.testing.assert_array_equal(pixels(encoded(photo(1), kind, **options)), reference(photo(1)))
 
 
-def test_grey_jpeg_gives_grey_pixels():
+def test_gray_jpeg_gives_gray_pixels():
     found = pixels(encoded(photo(1).convert("L"), quality=95))
     assert (found[..., 0] == found[..., 1]).all()
     assert quality_db(found, reference(photo(1).convert("L"))) > 35
@@ -164,3 +166,57 @@ def test_limits_are_kept(limits, reason):
 
 def test_a_photo_at_the_limits_is_accepted():
     decode_photo(jpeg(1), 32, Limits(72, 96 * 72 / 1e6, 96 / 72))
+
+
+def test_photos_of_every_size_are_accepted_at_limits_of_that_size():
+    for width in range(100, 300):
+        content = encoded(Image.new("L", (width, 100)), "PNG")
+        limits = Limits(100, float(f"{width / 1e4:.4f}"), float(f"{width / 100:.2f}"))
+        decode_photo(content, 32, limits)
+        for less in (
+            replace(limits, max_megapixels=float(f"{(width - 1) / 1e4:.4f}")),
+            replace(limits, max_aspect_ratio=float(f"{(width - 1) / 100:.2f}")),
+        ):
+            with pytest.raises(PhotoError, match=r"too_many_pixels|extreme_aspect"):
+                decode_photo(content, 32, less)
+
+
+@pytest.mark.parametrize("content", [jpeg(1), jpeg(1, exif=exif(6))], ids=["plain", "turned"])
+def test_what_a_later_decoder_may_say_of_damage_rejects_the_photo(content, monkeypatch):
+    def complain(*_, **__):
+        raise ValueError("Suspicious entropy")
+
+    monkeypatch.setattr("simplejpeg.decode_jpeg", complain)
+    with pytest.raises(PhotoError, match="damaged: Suspicious entropy"):
+        pixels(content)
+
+
+def patched(content: bytes, place: int, value: int) -> bytes:
+    return content[:place] + bytes([value]) + content[place + 1 :]
+
+
+def test_odd_headers_of_whole_jpegs_are_no_damage():
+    whole = jpeg(1)
+    last_of_scan = whole.index(b"\xff\xda") + 5 + 2 * 3 + 1
+    for odd in (patched(whole, 11, 9), patched(whole, last_of_scan, 0)):  # JFIF 9; SOS parameters
+        with pytest.raises(ValueError, match=r"JFIF|SOS"):
+            simplejpeg.decode_jpeg(odd)
+        assert quality_db(pixels(odd), pixels(whole)) > 35
+
+
+def test_an_inconsistent_progression_is_damage():
+    content = jpeg(2, progressive=True)
+    second = content.index(b"\xff\xda", content.index(b"\xff\xda") + 2)
+    with pytest.raises(PhotoError, match="damaged: Inconsistent progression"):
+        pixels(patched(content, second + 5 + 2 + 2, 0x32))
+
+
+def test_pillows_own_guard_stays_armed_for_others():
+    guard = Image.MAX_IMAGE_PIXELS
+    assert guard
+    huge = png_header_of(60_000, 60_000)
+    with pytest.raises(PhotoError, match="too_many_pixels"):
+        pixels(huge)
+    assert guard == Image.MAX_IMAGE_PIXELS
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(io.BytesIO(huge))

@@ -1,17 +1,18 @@
-"""Sends a stage a signal at one of its writes, fsyncs or renames, or after some seconds.
+"""Sends a stage a signal at one of its writes, fsyncs, renames or unlinks, or after some seconds.
 
 Python imports this module at its start when its folder is on PYTHONPATH, where tests put it. The
 process of the stage numbers what it does to the disk from 1: every write to a file opened for
-binary writing, every fsync, every rename. It appends them, one per line, to the file KILL_LOG; at
-the number KILL_AT of the stage KILL_STAGE it gets the signal KILL_SIGNAL (SIGKILL if not given): in
-the middle of the write, or before the fsync or the rename. With KILL_AFTER the signal comes so many
-seconds after the start, or at the process's end if that is earlier. The log's last line of a stage,
-numbered 0, has the seconds it took.
+binary writing, every fsync, every rename, every file or folder removed. It appends them, one per
+line, to the file KILL_LOG; at the number KILL_AT of the stage KILL_STAGE it gets the signal
+KILL_SIGNAL (SIGKILL if not given): in the middle of the write, or before any of the others. With
+KILL_AFTER the signal comes so many seconds after the start, or at the process's end if that is
+earlier. The log's last line of a stage, numbered 0, has the seconds it took.
 """
 
 import atexit
 import io
 import os
+import shutil  # noqa: F401  # it looks at os before that is watched
 import signal
 import sys
 import threading
@@ -29,7 +30,7 @@ LOG = os.environ.get("KILL_LOG")
 PROCESS = os.getpid()
 START = time.monotonic()
 
-open_file, fsync, replace, rename = io.open, os.fsync, os.replace, os.rename
+open_file = io.open
 passed = 0
 
 
@@ -84,27 +85,22 @@ def watched_open(path: Any, mode: str = "r", *arguments: Any, **options: Any) ->
     return Watched(file, path) if "b" in mode and set(mode) & set("wax+") else file
 
 
-def watched_fsync(descriptor: int) -> None:
-    if is_time("fsync", "descriptor"):
-        strike()
-    fsync(descriptor)
+def watched(step: Any, what: str, place: int) -> Any:
+    """Return a step that may be struck before it is taken; the file is its argument at `place`."""
 
+    def watched_step(*arguments: Any, **options: Any) -> Any:
+        if is_time(what, arguments[place]):
+            strike()
+        return step(*arguments, **options)
 
-def watched_replace(source: Any, target: Any, **options: Any) -> None:
-    if is_time("rename", target):
-        strike()
-    replace(source, target, **options)
-
-
-def watched_rename(source: Any, target: Any, **options: Any) -> None:
-    if is_time("rename", target):
-        strike()
-    rename(source, target, **options)
+    return watched_step
 
 
 if STAGE and (KILL_AT or LOG):
-    watched = {"fsync": watched_fsync, "replace": watched_replace, "rename": watched_rename}
-    vars(os).update(watched)
+    os.fsync = watched(os.fsync, "fsync", 0)
+    os.rename, os.replace = watched(os.rename, "rename", 1), watched(os.replace, "rename", 1)
+    os.unlink, os.remove = watched(os.unlink, "unlink", 0), watched(os.remove, "unlink", 0)
+    os.rmdir = watched(os.rmdir, "unlink", 0)
     vars(io)["open"] = watched_open
     atexit.register(lambda: note(0, "seconds", time.monotonic() - START))
 if KILL_AFTER:

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 from stages.prepare.duplicates import group_near, list_alike, mark_same_pixels
-from stages.prepare.fingerprint import fingerprint, mirrored
 from stages.prepare.near import near_pairs
+from stages.prepare.perceptual_hash import mirrored, perceptual_hash
 from tests.hazards import encoded, photo
 
 
@@ -26,13 +26,13 @@ def test_the_first_of_the_same_pixels_is_kept():
     assert found["detail"][1] == "same pixels as a/1"
 
 
-def test_same_pixels_under_two_labels_are_all_left_out():
+def test_same_pixels_under_two_labels_are_all_rejected():
     found = mark_same_pixels(table(("a/1", "s1", "p"), ("a/2", "s2", "p"), ("b/1", "s3", "p")))
     assert found["reason"].tolist() == ["conflicting_label"] * 3
     assert found["detail"][0] == "same pixels under a, b"
 
 
-def test_photos_left_out_before_are_no_twins():
+def test_photos_rejected_before_are_no_twins():
     photos = table(("a/1", "s1", ""), ("a/2", "s2", ""))
     photos["reason"] = "empty"
     assert mark_same_pixels(photos)["reason"].tolist() == ["empty", "empty"]
@@ -79,11 +79,11 @@ def square(image: Image.Image) -> Image.Image:
 
 
 def distance(one: Image.Image, other: Image.Image) -> int:
-    return (fingerprint(square(one)) ^ fingerprint(square(other))).bit_count()
+    return (perceptual_hash(square(one)) ^ perceptual_hash(square(other))).bit_count()
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_copies_have_near_fingerprints_and_others_far_ones(seed):
+def test_copies_have_near_hashes_and_others_far_ones(seed):
     image = photo(seed, 320, 240)
     small = image.resize((160, 120))
     bright = ImageEnhance.Brightness(image).enhance(1.1)
@@ -94,26 +94,26 @@ def test_copies_have_near_fingerprints_and_others_far_ones(seed):
     assert distance(image, photo(seed + 100, 320, 240)) > 12
 
 
-def test_mirrored_turns_a_fingerprint_into_that_of_the_mirror_image():
+def test_mirrored_turns_a_hash_into_that_of_the_mirror_image():
     for seed in range(8):
         image = square(photo(seed, 320, 240))
-        turned = mirrored(np.array([fingerprint(image)], np.uint64))[0]
-        assert (int(turned) ^ fingerprint(ImageOps.mirror(image))).bit_count() <= 1
+        turned = mirrored(np.array([perceptual_hash(image)], np.uint64))[0]
+        assert (int(turned) ^ perceptual_hash(ImageOps.mirror(image))).bit_count() <= 1
 
 
-def test_blank_photos_have_one_fingerprint():
+def test_blank_photos_have_one_perceptual_hash():
     assert {
-        fingerprint(Image.new("RGB", (32, 32), grey)) for grey in ("black", "#777", "white")
+        perceptual_hash(Image.new("RGB", (32, 32), gray)) for gray in ("black", "#777", "white")
     } == {0}
 
 
-def test_fingerprint_does_not_change_with_versions():
-    assert f"{fingerprint(square(photo(1, 128, 128))):016x}" == "2ca3d35c1d1bc730"
+def test_perceptual_hash_does_not_change_with_versions():
+    assert f"{perceptual_hash(square(photo(1, 128, 128))):016x}" == "2ca3d35c1d1bc730"
 
 
 def test_photos_that_others_link_are_one_group():
     row = [0b000, 0b011, 0b111100, 0b111111, 2**64 - 1]  # 0-1 and 2-3 are near, and so are 1-3
-    photos = pd.DataFrame({"fingerprint": row, "content_key": list("edcba")})
+    photos = pd.DataFrame({"perceptual_hash": row, "content_key": list("edcba")})
     assert group_near(photos, 2).tolist() == ["d", "d", "b", "b", "a"]
     assert group_near(photos, 4).tolist() == ["b", "b", "b", "b", "a"]
 
@@ -122,7 +122,7 @@ def test_groups_are_named_by_their_smallest_key_and_hold_mirror_images():
     one, two, far = 0, 1, 2**64 - 1
     turned = int(mirrored(np.array([one], np.uint64))[0])
     photos = pd.DataFrame(
-        {"fingerprint": [one, two, far, turned], "content_key": ["d", "b", "a", "c"]}
+        {"perceptual_hash": [one, two, far, turned], "content_key": ["d", "b", "a", "c"]}
     )
     assert group_near(photos, 1).tolist() == ["b", "b", "a", "b"]
     assert group_near(photos, 0).tolist() == ["c", "b", "a", "c"]
@@ -145,7 +145,7 @@ def test_review_list_puts_doubtful_labels_first():
     assert found["classes"].tolist() == [2, 2, 1, 1]
 
 
-def test_review_list_joins_a_left_out_copy_to_the_kept_one():
+def test_review_list_joins_a_rejected_copy_to_the_kept_one():
     photos = pd.DataFrame(
         {
             "number": [0, 1],

@@ -22,7 +22,7 @@ def prepared(tmp_path_factory) -> tuple[Outcome, Store]:
     return outcome, open_store(folder)
 
 
-def test_photos_under_two_labels_are_found_and_left_out(prepared):
+def test_photos_under_two_labels_are_found_and_rejected(prepared):
     outcome, store = prepared
     conflicting = outcome.rejected[outcome.rejected["reason"] == "conflicting_label"]
     assert len(conflicting) >= 4

@@ -102,7 +102,7 @@ def test_order_of_the_folder_listing_changes_nothing(dirty, store_of_folder, tmp
         def __exit__(self, *_):
             self.found.close()
 
-    monkeypatch.setattr("stages.prepare.folder.os.scandir", Backwards)
+    monkeypatch.setattr("stages.prepare.sources.os.scandir", Backwards)
     prepared(dirty, tmp_path / "store")
     assert content(tmp_path / "store") == store_of_folder
 
@@ -113,6 +113,57 @@ def test_a_wrapping_folder_is_looked_through(tmp_path: Path):
     found = listed(tmp_path / "photos")
     assert found.classes == ["daisy", "rose"]
     assert found.candidates[0].path == "daisy/000.jpg"
+
+
+def repacked(archive: Path, rename: Callable[[str], str]) -> Path:
+    """Pack clean photos under other names, as a zip or a tar."""
+    root = archive.parent / "photos"
+    plant_clean(root)
+    names = {path: rename(path.relative_to(root).as_posix()) for path in shuffled(root)}
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive, "w") as file:
+            slash = "/" if any("/" in name for name in names.values()) else "\\"
+            for path, name in names.items():
+                if path.is_dir():
+                    file.writestr(name + slash, b"")
+                else:
+                    file.write(path, name)
+    else:
+        with tarfile.open(archive, "w") as file:
+            for path, name in names.items():
+                file.add(path, name, recursive=False)
+    return archive
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar"])
+@pytest.mark.parametrize("wrapper", ["", "photos\\"], ids=["bare", "wrapped"])
+def test_backslashes_of_old_windows_programs_are_slashes(tmp_path: Path, suffix, wrapper):
+    archive = repacked(tmp_path / f"p{suffix}", lambda name: wrapper + name.replace("/", "\\"))
+    prepared(archive, tmp_path / "store")
+    prepared(tmp_path / "photos", tmp_path / "expected")
+    assert content(tmp_path / "store") == content(tmp_path / "expected")
+
+
+def test_backslashes_that_lead_upwards_are_rejected_as_slashes_are(tmp_path: Path):
+    def rename(name: str) -> str:
+        return "..\\evil.jpg" if name == "daisy/000.jpg" else name.replace("/", "\\")
+
+    found = listed(repacked(tmp_path / "p.zip", rename))
+    assert [(one.path, one.reason) for one in found.rejected] == [("../evil.jpg", "unsafe_name")]
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar"])
+def test_a_backslash_beside_slashes_is_a_letter_and_said_so(tmp_path: Path, suffix):
+    names = {"daisy/000.jpg": "daisy\\000.jpg", "daisy/001.jpg": "daisy/a\\b.jpg"}
+    found = listed(repacked(tmp_path / f"p{suffix}", lambda name: names.get(name, name)))
+    assert [(one.path, one.reason, one.detail) for one in found.rejected] == [
+        (
+            "daisy\\000.jpg",
+            "no_class",
+            "not in a class folder; a backslash does not part folders here",
+        )
+    ]
+    assert "daisy/a\\b.jpg" in [one.path for one in found.candidates]
 
 
 def with_members(archive: Path, fill: Callable[[tarfile.TarFile], None]) -> Path:
@@ -144,10 +195,10 @@ def add(file: tarfile.TarFile, name: str, content: bytes = b"", **fields) -> Non
         ("daisy/self.jpg", {"type": tarfile.SYMTYPE, "linkname": "self.jpg"}, "link_loop"),
     ],
 )
-def test_what_leads_out_of_an_archive_is_refused_by_name(tmp_path, name, fields, reason):
+def test_what_leads_out_of_an_archive_is_rejected_by_name(tmp_path, name, fields, reason):
     archive = with_members(tmp_path / "photos.tar", lambda file: add(file, name, **fields))
     found = listed(archive)
-    assert [(item.path, item.reason) for item in found.refused] == [(name, reason)]
+    assert [(item.path, item.reason) for item in found.rejected] == [(name, reason)]
 
 
 def test_a_hard_link_in_an_archive_is_the_file(tmp_path: Path):
@@ -174,7 +225,7 @@ def test_of_two_members_with_one_name_the_later_counts(tmp_path: Path):
     assert content(tmp_path / "store") == content(tmp_path / "expected")
 
 
-def test_a_damaged_zip_member_is_left_out(tmp_path: Path):
+def test_a_damaged_zip_member_is_rejected(tmp_path: Path):
     plant_clean(tmp_path / "photos")
     archive = tmp_path / "photos.zip"
     with zipfile.ZipFile(archive, "w") as file:
@@ -188,7 +239,7 @@ def test_a_damaged_zip_member_is_left_out(tmp_path: Path):
     assert "CRC" in outcome.rejected["detail"][0]
 
 
-def test_an_encrypted_zip_member_is_left_out(tmp_path: Path):
+def test_an_encrypted_zip_member_is_rejected(tmp_path: Path):
     plant_clean(tmp_path / "photos")
     archive = tmp_path / "photos.zip"
     pack_zip(tmp_path / "photos", archive)
@@ -266,17 +317,101 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("stages.prepare.folder.os.scandir", refuse)
+    monkeypatch.setattr("stages.prepare.sources.os.scandir", refuse)
     with pytest.raises(UserError, match="photos: cannot be listed: Permission denied"):
         listed(tmp_path / "photos")
 
 
-def test_a_class_of_nothing_but_refused_files_is_an_error(tmp_path: Path):
+def test_a_class_of_nothing_but_rejected_files_is_an_error(tmp_path: Path):
     plant_clean(tmp_path)
     (tmp_path / "peony").mkdir()
     (tmp_path / "peony/1.jpg").symlink_to("gone.jpg")
-    with pytest.raises(UserError, match=r"no file of 'peony' \(link_broken\) can be a photo"):
+    with pytest.raises(UserError, match=r"no photos in 'peony' \(link_broken\); add photos"):
         listed(tmp_path)
+
+
+@pytest.fixture(params=["folder", ".tar", ".tgz", ".zip"])
+def packed(request, tmp_path: Path) -> Callable[[Path], Path]:
+    """Give a folder as it is, or as an archive of it."""
+
+    def pack(root: Path) -> Path:
+        if request.param == "folder":
+            return root
+        archive = tmp_path / f"packed{request.param}"
+        (pack_zip if request.param == ".zip" else pack_tar)(root, archive)
+        return archive
+
+    return pack
+
+
+def test_no_name_of_a_folder_hides_a_class(tmp_path: Path, packed):
+    names = ("copying-ink", "daisy", "license-plates", "readme", "thumbs.db")
+    plant_clean(tmp_path / "photos", names, count=1)
+    found = listed(packed(tmp_path / "photos"))
+    assert found.classes == list(names)
+    assert (len(found.candidates), found.skipped) == (5, 0)
+
+
+def test_an_empty_class_folder_is_an_error_that_names_it(tmp_path: Path, packed):
+    plant_clean(tmp_path / "photos")
+    (tmp_path / "photos" / "tulip").mkdir()
+    with pytest.raises(UserError, match=r"no photos in 'tulip' \(no file that may be a photo\)"):
+        listed(packed(tmp_path / "photos"))
+
+
+def test_an_empty_class_folder_in_a_wrapping_one_is_an_error_that_names_it(tmp_path, packed):
+    plant_clean(tmp_path / "photos" / "flowers", ("daisy",))
+    (tmp_path / "photos" / "flowers" / "tulip" / "old").mkdir(parents=True)
+    with pytest.raises(UserError, match="no photos in 'tulip' "):
+        listed(packed(tmp_path / "photos"))
+
+
+def test_a_class_of_nothing_but_skipped_files_is_an_error_that_names_it(tmp_path: Path, packed):
+    plant_clean(tmp_path / "photos")
+    (tmp_path / "photos" / "tulip").mkdir()
+    for name in ("Thumbs.db", "readme.txt", ".1.jpg"):
+        (tmp_path / "photos" / "tulip" / name).write_bytes(b"x")
+    with pytest.raises(UserError, match="no photos in 'tulip' "):
+        listed(packed(tmp_path / "photos"))
+
+
+def test_a_class_beside_a_wrapping_folder_is_an_error_that_names_it(tmp_path: Path, packed):
+    plant_clean(tmp_path / "photos" / "flowers")
+    (tmp_path / "photos" / "tulip").mkdir()
+    with pytest.raises(UserError, match="no photos in 'tulip' "):
+        listed(packed(tmp_path / "photos"))
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"), [("../elsewhere/rose", "link_outside"), ("daisy", "link_broken")]
+)
+def test_a_class_folder_that_is_a_link_is_an_error_that_names_it(tmp_path, packed, target, reason):
+    plant_clean(tmp_path / "photos", ("daisy", "tulip"))
+    plant_clean(tmp_path / "elsewhere", ("rose",))
+    (tmp_path / "photos" / "rose").symlink_to(target)
+    with pytest.raises(UserError, match=rf"no photos in 'rose' \({reason}\)"):
+        listed(packed(tmp_path / "photos"))
+
+
+def test_a_link_beside_the_classes_to_a_photo_is_rejected(tmp_path: Path, packed):
+    plant_clean(tmp_path / "photos")
+    (tmp_path / "photos" / "best").symlink_to("daisy/000.jpg")
+    (tmp_path / "photos" / "gone.jpg").symlink_to("daisy/gone.jpg")
+    found = listed(packed(tmp_path / "photos"))
+    assert [(one.path, one.reason) for one in found.rejected] == [
+        ("best", "no_class"),
+        ("gone.jpg", "no_class"),
+    ]
+
+
+def test_hidden_folders_are_no_classes(tmp_path: Path, packed):
+    plant_clean(tmp_path / "photos")
+    for name in (".git", ".ipynb_checkpoints", "__MACOSX"):
+        (tmp_path / "photos" / name / "inner").mkdir(parents=True)
+        (tmp_path / "photos" / name / "1.jpg").write_bytes(b"x")
+    found = listed(packed(tmp_path / "photos"))
+    assert found.classes == ["daisy", "rose"]
+    assert (len(found.rejected), found.skipped) == (0, 3)
 
 
 def test_a_name_that_the_system_cannot_have_is_one_clear_line(tmp_path: Path):
@@ -299,5 +434,5 @@ def test_a_zip_with_any_wrong_byte_is_read_or_refused(tmp_path: Path):
             archive.write_bytes(damaged)
             with contextlib.suppress(UserError):
                 listing = listed(archive)
-                wanted = {one.entry: [i] for i, one in enumerate(listing.candidates)}
+                wanted = {one.entry for one in listing.candidates}
                 list(listing.source.contents(wanted))

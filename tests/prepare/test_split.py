@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from stages.common.errors import UserError
-from stages.prepare.split import assign_splits
+from stages.prepare.split import assign_splits, quota
 from tests.hazards import settings
 
 
@@ -33,6 +33,13 @@ def test_quotas_are_exact_and_rounded_halves_up(count):
     expected = max(1, int(count / 10 + 0.5))
     assert (found["test"], found["validation"]) == (expected, expected)
     assert found.sum() == count
+
+
+@pytest.mark.parametrize("groups", [50, 100, 180, 375])
+def test_quotas_are_those_of_the_decimal_number_that_is_written(groups):
+    for thousandths in range(1, 1000):
+        exact = (thousandths * groups * 2 + 1000) // 2000  # rounded, halves up
+        assert quota(float(f"0.{thousandths:03}"), groups) == max(1, exact)
 
 
 def test_something_is_left_to_train_on():

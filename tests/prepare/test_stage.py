@@ -4,7 +4,6 @@ import errno
 import json
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -22,12 +21,13 @@ from stages.common.store import open_store
 from stages.prepare import __main__ as command
 from stages.prepare.array import ArrayFile
 from stages.prepare.decode import Decoder
-from stages.prepare.folder import Folder
-from stages.prepare.stage import Outcome, prepare_store
+from stages.prepare.sources import Folder
+from stages.prepare.stage import Outcome, check_rejected, prepare_store
 from stages.prepare.summary import describe, summarize
 from stages.prepare.writing import train_statistics
 from tests.conftest import ROOT
 from tests.hazards import HAZARDS, Hazard, photo, plant, plant_clean, settings, write
+from tests.prepare.decoders import DyingDecoder, FullDiskDecoder
 
 
 def prepared(source: Path, folder: Path, workers: int = 1, **changes) -> Outcome:
@@ -72,12 +72,12 @@ def test_the_store_opens_and_rows_hold_the_photos_they_name(photos: Path, tmp_pa
         assert (alone.array.read(0) == store.images[names.index(name)]).all()
 
 
-def test_scanned_is_accepted_and_left_out_and_skipped(photos: Path, tmp_path: Path):
+def test_scanned_is_accepted_and_rejected_and_skipped(photos: Path, tmp_path: Path):
     summary = summarize(prepared(photos, tmp_path / "store"))
     parts = summary["accepted"] + summary["rejected"] + summary["skipped"]
     assert summary["scanned"] == parts == 120 + len(HAZARDS)
     assert summary["accepted"] == sum(sum(split.values()) for split in summary["photos"].values())
-    assert summary["rejected"] == sum(summary["left_out"].values())
+    assert summary["rejected"] == sum(summary["rejected_by_reason"].values())
 
 
 def test_no_group_is_separated_by_the_split(few: Path, tmp_path: Path):
@@ -115,26 +115,38 @@ def test_renaming_files_changes_no_split(few: Path, tmp_path: Path):
     assert before.sort_index().equals(after.sort_index())
 
 
-def test_too_many_left_out_is_an_error_that_counts_reasons(few: Path, tmp_path: Path):
+def test_too_many_rejected_is_an_error_that_counts_reasons(few: Path, tmp_path: Path):
     plant(few, [Hazard(f"daisy/bad-{n}.jpg", write(b"")) for n in range(6)])
     plant(few, [Hazard("rose/page.jpg", write(b"<html>"))])
     with pytest.raises(UserError) as caught:
         prepared(few, tmp_path / "store", max_rejected_fraction=0.25)
     first, *rest = str(caught.value).splitlines()
-    assert "7 of 27 photos would be left out (6 empty, 1 not_an_image)" in first
+    assert "7 of 27 photos would be rejected (6 empty, 1 not_an_image)" in first
     assert "prepare.max_rejected_fraction = 0.25" in first
     assert rest[0] == "  daisy/bad-0.jpg: empty: the file has no bytes"
     assert len(rest) == 5
 
 
-def test_as_many_left_out_as_allowed_is_no_error(few: Path, tmp_path: Path):
+def test_as_many_rejected_as_allowed_is_no_error(few: Path, tmp_path: Path):
     plant(few, [Hazard(f"daisy/bad-{n}.jpg", write(b"")) for n in range(5)])
     assert len(prepared(few, tmp_path / "store", max_rejected_fraction=0.2).rejected) == 5
 
 
+@pytest.mark.parametrize("photos", [7, 100, 1000])
+def test_every_share_may_be_rejected_that_is_allowed_and_not_one_photo_more(photos: int):
+    table = pd.DataFrame({"path": "a", "reason": "empty", "detail": ""}, index=range(photos))
+    for number in range(photos):
+        allowed = settings(max_rejected_fraction=float(str(number / photos)))
+        check_rejected(Path("few"), table[:number], photos, allowed)
+        with pytest.raises(UserError, match=f"{number + 1} of {photos} photos would be rejected"):
+            check_rejected(Path("few"), table[: number + 1], photos, allowed)
+
+
 def test_a_class_without_a_usable_photo_is_named(few: Path, tmp_path: Path):
     plant(few, [Hazard("lily/a.jpg", write(b"")), Hazard("lily/b.jpg", write(b"text"))])
-    with pytest.raises(UserError, match=r"every photo .* 'lily' \(empty, not_an_image\)"):
+    with pytest.raises(
+        UserError, match=r"every photo is rejected of 'lily' \(empty, not_an_image\)"
+    ):
         prepared(few, tmp_path / "store")
 
 
@@ -144,7 +156,7 @@ def test_nothing_usable_at_all_is_an_error(tmp_path: Path):
         prepared(tmp_path / "photos", tmp_path / "store")
 
 
-def test_a_photo_that_vanishes_is_left_out(few: Path, tmp_path: Path, monkeypatch):
+def test_a_photo_that_vanishes_is_rejected(few: Path, tmp_path: Path, monkeypatch):
     listed = Folder.contents
 
     def contents(self, wanted):
@@ -156,7 +168,7 @@ def test_a_photo_that_vanishes_is_left_out(few: Path, tmp_path: Path, monkeypatc
     assert outcome.rejected[["path", "reason"]].values.tolist() == [["rose/003.jpg", "vanished"]]
 
 
-def test_a_photo_that_cannot_be_read_is_left_out(few: Path, tmp_path: Path, monkeypatch):
+def test_a_photo_that_cannot_be_read_is_rejected(few: Path, tmp_path: Path, monkeypatch):
     whole = Path.read_bytes
 
     def read_bytes(self):
@@ -173,10 +185,7 @@ def test_a_photo_that_cannot_be_read_is_left_out(few: Path, tmp_path: Path, monk
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_full_disk_is_one_clear_line(few: Path, tmp_path: Path, monkeypatch, workers):
-    def write_nothing(self, file, row, pixels):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(ArrayFile, "write", write_nothing)
+    monkeypatch.setattr("stages.prepare.stage.Decoder", FullDiskDecoder)
     with pytest.raises(UserError, match=r"images\.npy: .*No space left on device"):
         prepared(few, tmp_path / "store", workers)
 
@@ -192,13 +201,7 @@ def test_space_is_reserved_before_anything_is_decoded(few: Path, tmp_path: Path,
 
 
 def test_a_worker_that_dies_ends_the_run_with_a_clear_line(few: Path, tmp_path: Path, monkeypatch):
-    parent = os.getpid()
-
-    def die(self, chunk):
-        assert os.getpid() != parent
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    monkeypatch.setattr(Decoder, "__call__", die)
+    monkeypatch.setattr("stages.prepare.stage.Decoder", DyingDecoder)
     with pytest.raises(UserError, match="a worker process was killed"):
         prepared(few, tmp_path / "store", workers=2)
     assert multiprocessing.active_children() == []
@@ -207,14 +210,14 @@ def test_a_worker_that_dies_ends_the_run_with_a_clear_line(few: Path, tmp_path: 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_workers_end_when_their_parent_is_killed(few: Path, tmp_path: Path):
     script = """
-import os, sys, time
+import sys
 from pathlib import Path
-from stages.prepare.decode import Decoder
-from stages.prepare.stage import prepare_store
+from stages.prepare import stage
 from tests.hazards import settings
-Decoder.__call__ = lambda *_: (print(os.getpid(), flush=True), time.sleep(60))
+from tests.prepare.decoders import SleepingDecoder
+stage.Decoder = SleepingDecoder
 Path(sys.argv[2]).mkdir()
-prepare_store(Path(sys.argv[1]), settings(), Path(sys.argv[2]), workers=2)
+stage.prepare_store(Path(sys.argv[1]), settings(), Path(sys.argv[2]), workers=2)
 """
     arguments = [sys.executable, "-c", script, str(few), str(tmp_path / "store")]
     with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True) as run:
@@ -234,7 +237,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_picture_shows_every_class_and_what_was_left_out(photos: Path, tmp_path: Path):
+def test_picture_shows_every_class_and_what_was_rejected(photos: Path, tmp_path: Path):
     plant_clean(tmp_path / "clean")
     clean = prepared(tmp_path / "clean", tmp_path / "clean store").picture
     dirty = prepared(photos, tmp_path / "store").picture
@@ -299,5 +302,5 @@ def test_mean_and_std_hold_for_more_values_than_64_bits_count():
 def test_description_names_every_count(photos: Path, tmp_path: Path):
     text = describe(summarize(prepared(photos, tmp_path / "store")))
     assert text.startswith(f"scanned {120 + len(HAZARDS)} = accepted ")
-    assert "left out: 2 duplicate" in text
+    assert "rejected: 2 duplicate" in text
     assert "near-duplicates: " in text

@@ -188,6 +188,13 @@ def test_a_folder_is_its_photos_sorted_without_clutter(
     assert [photo["path"] for photo in array] == [f"{folder}/a/z.png", f"{folder}/b.jpg"]
 
 
+def test_no_name_of_a_folder_hides_its_photos(photos: Path, run: Runner, tmp_path: Path) -> None:
+    for name in ("copying-ink/1.jpg", "license-plates/readme_plate.jpg"):
+        (tmp_path / "mine" / name).parent.mkdir(parents=True)
+        (tmp_path / "mine" / name).write_bytes((photos / "rose/03.jpg").read_bytes())
+    assert len(run(tmp_path / "mine")[0].splitlines()) == 2
+
+
 def test_a_link_to_a_folder_does_not_loop(photos: Path, run: Runner, tmp_path: Path) -> None:
     draw_photo(tmp_path / "a.png", 0)
     folder = tmp_path / "loop"

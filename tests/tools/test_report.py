@@ -251,13 +251,21 @@ def test_chance_is_named_only_where_it_explains_the_change() -> None:
 
 
 def prepared(**classes: int) -> dict[str, object]:
-    return {"photos": {"train": classes, "validation": classes, "test": classes}, "left_out": {}}
+    return {
+        "photos": {"train": classes, "validation": classes, "test": classes},
+        "rejected_by_reason": {},
+    }
 
 
 def test_data_names_only_the_classes_whose_number_changed() -> None:
     before = snapshot({"metrics/prepare.json": prepared(rose=5, tulip=1000)})
     after = snapshot(
-        {"metrics/prepare.json": {**prepared(rose=6, tulip=1000), "left_out": {"empty": 1}}}
+        {
+            "metrics/prepare.json": {
+                **prepared(rose=6, tulip=1000),
+                "rejected_by_reason": {"empty": 1},
+            }
+        }
     )
     assert describe_data(comparison(before, after)) == (
         "| class | train | validation | test |\n"

@@ -21,7 +21,9 @@ def describe_data(comparison: Comparison) -> str:
         return "Same photos, same splits."
     parts = [_describe_source(before.photos, after.photos)]
     parts += _describe_counts(old.get("photos") or {}, new.get("photos") or {})
-    parts += _describe_left_out(old.get("left_out") or {}, new.get("left_out") or {})
+    parts += _describe_left_out(
+        old.get("rejected_by_reason") or {}, new.get("rejected_by_reason") or {}
+    )
     return "\n\n".join(filter(None, parts))
 
 

@@ -35,7 +35,7 @@ ODD_ACROSS = np.sum(BITS.reshape(FREQUENCIES, FREQUENCIES)[:, 1::2], dtype=np.ui
 """The bits of the frequencies that a mirror turns over."""
 
 
-def fingerprint(square: Image.Image) -> int:
+def perceptual_hash(square: Image.Image) -> int:
     """Return the 64-bit perceptual hash of a square image."""
     small = square.resize((SIDE_PX, SIDE_PX), Image.Resampling.BOX, reducing_gap=1.0)
     spectrum = COSINES @ np.asarray(small.convert("L")) @ COSINES.T
@@ -43,6 +43,6 @@ def fingerprint(square: Image.Image) -> int:
     return int(np.packbits(spectrum > 0, bitorder="little").view("<u8")[0])
 
 
-def mirrored(fingerprints: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Return the fingerprints of the mirror images, left for right."""
-    return fingerprints ^ ODD_ACROSS
+def mirrored(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Return the hashes of the mirror images, left for right."""
+    return hashes ^ ODD_ACROSS

@@ -1,0 +1,240 @@
+"""Where photos come from: a folder, or an archive that is read as a stream and never unpacked."""
+
+import gzip
+import lzma
+import os
+import posixpath
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO, Literal, cast
+
+from stages.common.errors import UserError
+from stages.common.photo import PhotoError
+from stages.prepare.decode import Content
+
+FORMAT_ERRORS = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)
+DAMAGED = (*FORMAT_ERRORS, OSError, EOFError, ValueError, IndexError, NotImplementedError)
+"""What the readers of archives raise for wrong bytes."""
+
+LONGEST_LINK = 4096
+"""Bytes of the longest path of any system."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A name in a source.
+
+    Attributes
+    ----------
+    name : str
+        Relative to the source, with slashes, as the source has it.
+    kind : {"file", "folder", "link", "special"}
+        ``special`` is a device, a socket or a pipe.
+    size : int
+        Bytes of a file.
+    target : str
+        Where a link points, from the top of the source.
+    place : int
+        Where an archive holds a file's content.
+    """
+
+    name: str
+    kind: Literal["file", "folder", "link", "special"]
+    size: int = 0
+    target: str = ""
+    place: int = 0
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder; links to folders are never entered, so that it cannot loop."""
+
+    path: Path
+
+    def entries(self) -> Iterator[Entry]:
+        """Give everything below the folder."""
+        pending = [""]
+        while pending:
+            inside = pending.pop()
+            try:
+                with os.scandir(self.path / inside) as found:
+                    for item in found:
+                        entry = _folder_entry(inside, item)
+                        if entry.kind == "folder":
+                            pending.append(f"{entry.name}/")
+                        yield entry
+            except OSError as error:
+                raise UserError(
+                    f"{self.path / inside}: cannot be listed: {error.strerror}; "
+                    "give read permission or take it out"
+                ) from error
+
+    def contents(self, wanted: Iterable[Entry]) -> Iterator[tuple[Entry, Content]]:
+        """Give the paths: the workers read them."""
+        for entry in wanted:
+            yield entry, self.path / entry.name
+
+
+@dataclass(frozen=True)
+class Tar:
+    """A .tar, .tar.gz or .tgz archive, passed through once to list it and once to read it."""
+
+    path: Path
+
+    def entries(self) -> Iterator[Entry]:
+        """Give every member; of two with one name the later counts. Folders may be missing."""
+        with self._stream() as archive:
+            entries = [_tar_entry(member) for member in archive]
+        yield from with_slashes(entries)
+
+    def contents(self, wanted: Iterable[Entry]) -> Iterator[tuple[Entry, Content]]:
+        """Give the wanted files' bytes in the archive's order."""
+        entry_at = {entry.place: entry for entry in wanted}
+        with self._stream() as archive:
+            for member in archive:
+                if entry := entry_at.get(member.offset):
+                    file = archive.extractfile(member)
+                    assert file is not None
+                    yield entry, file.read()
+
+    @contextmanager
+    def _stream(self) -> Iterator[tarfile.TarFile]:
+        with _readable_damage(self.path), _decompressed(self.path) as file:
+            with tarfile.open(fileobj=file, mode="r|") as archive:
+                yield archive
+            while file.read(1 << 20):  # gzip compares its checksum at the end
+                pass
+
+
+@dataclass(frozen=True)
+class Zip:
+    """A .zip archive."""
+
+    path: Path
+
+    def entries(self) -> Iterator[Entry]:
+        """Give every member; of two with one name the later counts. Folders may be missing."""
+        with _readable_damage(self.path), zipfile.ZipFile(self.path) as archive:
+            entries = [_zip_entry(archive, member) for member in archive.infolist()]
+        yield from with_slashes(entries)
+
+    def contents(self, wanted: Iterable[Entry]) -> Iterator[tuple[Entry, Content]]:
+        """Give the wanted files' bytes in the archive's order, or why one has none."""
+        entry_at = {entry.place: entry for entry in wanted}
+        with _readable_damage(self.path), zipfile.ZipFile(self.path) as archive:
+            for member in archive.infolist():
+                if entry := entry_at.get(member.header_offset):
+                    yield entry, _zip_content(archive, member)
+
+
+Source = Folder | Tar | Zip
+ARCHIVES: dict[str, type[Tar | Zip]] = {".tar": Tar, ".tar.gz": Tar, ".tgz": Tar, ".zip": Zip}
+
+
+def open_source(path: Path) -> Source:
+    """Tell a folder and the kinds of archive apart.
+
+    Raises
+    ------
+    UserError
+        If `path` is neither.
+    """
+    allowed = f"a folder or a {', '.join(ARCHIVES)} archive with one folder per class"
+    try:
+        path.stat()
+    except OSError as error:
+        reason = "not found" if isinstance(error, FileNotFoundError) else error.strerror
+        raise UserError(
+            f"params.yaml: data.photos: {path} {reason}; it must be {allowed}"
+        ) from error
+    if path.is_dir():
+        return Folder(path)
+    for suffix, archive in ARCHIVES.items():
+        if path.name.lower().endswith(suffix):
+            return archive(path)
+    raise UserError(f"params.yaml: data.photos must be {allowed}, got {path}")
+
+
+def with_slashes(entries: list[Entry]) -> list[Entry]:
+    """Take backslashes for slashes where no file has a slash: some Windows programs write them."""
+    if any("/" in entry.name for entry in entries if entry.kind != "folder"):
+        return entries
+    mended = [
+        replace(entry, name=entry.name.replace("\\", "/"), target=entry.target.replace("\\", "/"))
+        for entry in entries
+    ]
+    return [replace(one, kind="folder") if one.name.endswith("/") else one for one in mended]
+
+
+def _folder_entry(inside: str, item: os.DirEntry[str]) -> Entry:
+    name = inside + item.name
+    if item.is_symlink():
+        return _link(name, str(Path(item.path).readlink()))
+    if item.is_dir():
+        return Entry(name, "folder")
+    if not item.is_file(follow_symlinks=False):
+        return Entry(name, "special")
+    return Entry(name, "file", size=item.stat(follow_symlinks=False).st_size)
+
+
+def _tar_entry(member: tarfile.TarInfo) -> Entry:
+    name = member.name
+    if member.issym():
+        return _link(name, member.linkname)
+    if member.islnk():  # a hard link names its target from the top of the archive
+        return Entry(name, "link", target=member.linkname)
+    if member.isdir():
+        return Entry(name, "folder")
+    if not member.isfile():
+        return Entry(name, "special")
+    return Entry(name, "file", size=member.size, place=member.offset)
+
+
+def _zip_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Entry:
+    mode = member.external_attr >> 16
+    if member.is_dir():
+        return Entry(member.filename, "folder")
+    if stat.S_ISLNK(mode):
+        content = _zip_content(archive, member) if member.file_size <= LONGEST_LINK else b""
+        text = content.decode(errors="surrogateescape") if isinstance(content, bytes) else ""
+        return _link(member.filename, text)
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+        return Entry(member.filename, "special")
+    return Entry(member.filename, "file", size=member.file_size, place=member.header_offset)
+
+
+def _link(name: str, text: str) -> Entry:
+    """Return a symbolic link; its text is relative to the folder it is in."""
+    return Entry(name, "link", target=posixpath.join(posixpath.dirname(name), text))
+
+
+def _zip_content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | PhotoError:
+    try:
+        return archive.read(member)
+    except RuntimeError as error:  # encrypted, or compressed by a rare method
+        return PhotoError("unreadable_file", str(error))
+    except DAMAGED as error:
+        return PhotoError("damaged", f"damaged in the archive: {error}")
+
+
+def _decompressed(path: Path) -> BinaryIO:
+    with path.open("rb") as file:
+        compressed = file.read(2) == b"\x1f\x8b"
+    return cast(BinaryIO, gzip.open(path)) if compressed else path.open("rb")
+
+
+@contextmanager
+def _readable_damage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except DAMAGED as error:
+        raise UserError(
+            f"{path}: is not an archive that can be read to its end: {error}; fetch it again"
+        ) from error
