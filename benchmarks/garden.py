@@ -1,7 +1,7 @@
 """Is the built-in garden a real task? What simple models make of it.
 
 Run it with ``python -m benchmarks.garden`` after ``make repro``. It prints the test accuracy of a
-linear classifier that sees only a photo's colours, and of the tutorial's CNN; metrics/
+linear classifier that sees only a photo's colors, and of the tutorial's CNN; metrics/
 evaluation.json holds that of the pipeline.
 """
 
@@ -19,18 +19,18 @@ from stages.common.params import load_params
 from stages.common.store import Store, open_store
 
 LEVELS = 8
-"""Each channel in 8 levels: 512 colours."""
+"""Each channel in 8 levels: 512 colors."""
 
 
 def histograms(images: np.ndarray) -> np.ndarray:
-    """Return each photo's share of every colour, float64 of shape (N, LEVELS ** 3)."""
+    """Return each photo's share of every color, float64 of shape (N, LEVELS ** 3)."""
     levels = images.reshape(len(images), -1, 3).astype(np.int64) * LEVELS // 256
-    colours = levels @ np.array([LEVELS**2, LEVELS, 1])
-    return np.stack([np.bincount(photo, minlength=LEVELS**3) / photo.size for photo in colours])
+    colors = levels @ np.array([LEVELS**2, LEVELS, 1])
+    return np.stack([np.bincount(photo, minlength=LEVELS**3) / photo.size for photo in colors])
 
 
-def by_colours(store: Store) -> float:
-    """Return the test accuracy of the best linear classifier on colour histograms."""
+def by_colors(store: Store) -> float:
+    """Return the test accuracy of the best linear classifier on color histograms."""
     train, test = store.indices("train"), store.indices("test")
     seen, unseen = histograms(store.images[train]), histograms(store.images[test])
     found = []
@@ -47,7 +47,7 @@ def main() -> None:
     params = load_params()
     torch.set_num_threads(params.train.threads)
     store = open_store()
-    print(f"colour histograms, linear: {by_colours(store):.1%}")
+    print(f"color histograms, linear: {by_colors(store):.1%}")
     accuracies = list(train_tutorial(Path(params.data.photos), store.manifest, epochs=20))
     print(f"tutorial's CNN: {accuracies[-1]:.1%} after 20 epochs, {max(accuracies):.1%} at best")
     evaluation = json.loads(Path("metrics/evaluation.json").read_text())

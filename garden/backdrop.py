@@ -25,9 +25,9 @@ class Ground:
     often: float
     """Share of the photos."""
     edges: Floats
-    """Array of shape (2, 3): colours at the upper and the lower edge."""
+    """Array of shape (2, 3): colors at the upper and the lower edge."""
     growth: Floats
-    """Array of shape (n_stops, 3): colours from foot to tip of what grows or lies there."""
+    """Array of shape (n_stops, 3): colors from foot to tip of what grows or lies there."""
     blades: int
     spots: int
     """Blurred discs: leaves, gaps of sky between them, other flowers."""
@@ -80,7 +80,7 @@ def backdrop(
     return image.filter(ImageFilter.GaussianBlur(ground.blur_px * rng.uniform(0.6, 1.5) * pixel))
 
 
-def blades(size: tuple[int, int], count: int, colours: Floats, rng: Generator) -> Surface:
+def blades(size: tuple[int, int], count: int, colors: Floats, rng: Generator) -> Surface:
     """Grow blades of grass from below the photo's edge up into it."""
     width, height = size
     long = max(size)
@@ -92,11 +92,11 @@ def blades(size: tuple[int, int], count: int, colours: Floats, rng: Generator) -
     y = root[:, 1:] + rise * t
     z = np.broadcast_to(-root[:, 1:] - 2 * long, y.shape)
     thick = rng.uniform(0.006, 0.014, (count, 1)) * long * (1 - 0.95 * t)
-    return tubes(np.stack([x, y, z], axis=-1), thick, Skin(colours, 0.25), rng)
+    return tubes(np.stack([x, y, z], axis=-1), thick, Skin(colors, 0.25), rng)
 
 
 def _slope(size: tuple[int, int], edges: Floats, light: Light) -> Image.Image:
-    """Fill a sheet with the ground's colours, from the upper edge to the lower."""
+    """Fill a sheet with the ground's colors, from the upper edge to the lower."""
     width, height = (round(side * COARSE) for side in size)
     down = np.linspace(0, 1, height)[:, None, None]
     sheet = (edges[0] * (1 - down) + edges[1] * down) * (0.7 * light.sun + light.sky)
@@ -107,10 +107,10 @@ def _draw_spots(image: Image.Image, ground: Ground, rng: Generator) -> None:
     """Draw discs: most as the ground is, but lighter or darker, some like other flowers."""
     petal = np.stack([tint[1] for tint in PETALS.values()])
     count = ground.spots
-    colours = ground.edges[rng.integers(2, size=count)] * rng.uniform(0.4, 1.9, (count, 1))
+    colors = ground.edges[rng.integers(2, size=count)] * rng.uniform(0.4, 1.9, (count, 1))
     other = rng.random(count) < 0.12
-    colours[other] = petal[rng.integers(len(petal), size=count)][other] * 0.7
-    fills = encode(colours).astype(int).tolist()
+    colors[other] = petal[rng.integers(len(petal), size=count)][other] * 0.7
+    fills = encode(colors).astype(int).tolist()
     middles = rng.uniform(0, 1, (count, 2)) * image.size
     radii = rng.uniform(0.02, 0.09, count) * max(image.size)
     draw = ImageDraw.Draw(image)
@@ -124,7 +124,7 @@ def _draw_shadows(image: Image.Image, ground: Ground, heads: list[Head], light: 
     draw = ImageDraw.Draw(clear)
     depth = round(255 * (1 - ground.shadow * light.sun.max()))
     for head in heads:
-        x, y = head.centre[:2] - head.radius * light.towards_sun[:2] / light.towards_sun[2]
+        x, y = head.center[:2] - head.radius * light.towards_sun[:2] / light.towards_sun[2]
         x, y, radius = COARSE * x, image.height - COARSE * y, COARSE * 0.9 * head.radius
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=depth)
     image.paste(ImageChops.multiply(image, clear.convert("RGB")))

@@ -13,7 +13,7 @@ Pixels = NDArray[np.float32]
 def expose(image: Image.Image, rng: Generator) -> Image.Image:
     """Take the picture as a hand-held camera would: never quite sharp, neutral or clean."""
     soft = image.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.5) * max(image.size) / 160))
-    developed = soft.convert("RGB", _colour_matrix(rng))
+    developed = soft.convert("RGB", _color_matrix(rng))
     noise = rng.standard_normal((image.height, image.width, 1), dtype=np.float32)
     pixels = np.asarray(developed) * _vignette(image.size, rng.uniform(0, 0.35))
     pixels += np.float32(rng.uniform(0.5, 4)) * noise
@@ -27,12 +27,12 @@ def jpeg(image: Image.Image, rng: Generator) -> bytes:
     return file.getvalue()
 
 
-def _colour_matrix(rng: Generator) -> tuple[float, ...]:
+def _color_matrix(rng: Generator) -> tuple[float, ...]:
     """White balance, saturation, contrast, brightness: rows of weights of R, G, B and an offset."""
     gain = rng.uniform(0.82, 1.2) * rng.normal(1, 0.04, 3)
     saturation, contrast = rng.uniform(0.6, 1.25), rng.uniform(0.85, 1.15)
     mixed = contrast * (saturation * np.eye(3) + (1 - saturation) / 3) * gain
-    offset = np.full((3, 1), 118 * (1 - contrast))  # around a middle grey
+    offset = np.full((3, 1), 118 * (1 - contrast))  # around a middle gray
     return tuple(np.hstack([mixed, offset]).ravel().tolist())
 
 

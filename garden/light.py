@@ -35,7 +35,7 @@ def weather(rng: Generator) -> Light:
 
 
 def lit(surface: Surface, light: Light) -> Floats:
-    """Colour that the viewer sees of each facet, linear, shape (n_facets, 3)."""
+    """Color that the viewer sees of each facet, linear, shape (n_facets, 3)."""
     corners = surface.corners
     normal = np.cross(corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1])
     normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
@@ -56,8 +56,8 @@ def paint(image: Image.Image, surface: Surface, light: Light, scale: float) -> N
     order = np.argsort(surface.corners[:, :, 2].mean(axis=1), kind="stable")
     rings = surface.corners[order, :, :2] * [scale, -scale] + [0, image.height]
     inside = ((rings.max(axis=1) > 0) & (rings.min(axis=1) < image.size)).all(axis=1)
-    colours = encode(lit(surface, light)[order[inside]]).astype(int)
-    inks = 255 << 24 | colours @ [1, 1 << 8, 1 << 16]  # as Pillow packs a pixel: opaque, B, G, R
+    colors = encode(lit(surface, light)[order[inside]]).astype(int)
+    inks = 255 << 24 | colors @ [1, 1 << 8, 1 << 16]  # as Pillow packs a pixel: opaque, B, G, R
     draw = ImageDraw.Draw(image)
     for ring, ink in zip(rings[inside].reshape(-1, 8).tolist(), inks.tolist(), strict=True):
         draw.polygon(ring, fill=ink)

@@ -1,6 +1,6 @@
-"""Colours as a gardener names them, in linear light.
+"""Colors as a gardener names them, in linear light.
 
-Most species share the same few petal colours on purpose: a colour alone must not tell the species.
+Most species share the same few petal colors on purpose: a color alone must not tell the species.
 """
 
 import numpy as np
@@ -9,15 +9,15 @@ from numpy.random import Generator
 from garden.surface import Floats
 
 
-def colour(code: str) -> Floats:
+def color(code: str) -> Floats:
     """Turn ``#rrggbb`` into linear red, green and blue, an ndarray of shape (3,) in [0, 1]."""
     channels = [int(code[at : at + 2], 16) / 255 for at in (1, 3, 5)]
     return np.array(channels) ** 2.2
 
 
 def stops(*codes: str) -> Floats:
-    """Turn colours into a gradient's stops, an ndarray of shape (n_stops, 3)."""
-    return np.stack([colour(code) for code in codes])
+    """Turn colors into a gradient's stops, an ndarray of shape (n_stops, 3)."""
+    return np.stack([color(code) for code in codes])
 
 
 PETALS = {
@@ -35,7 +35,7 @@ LEAVES = stops("#2f5a1e", "#5d8f36")
 SEA_GREEN = stops("#3c6a4c", "#78a07a")
 
 
-def petal_colour(rng: Generator, **weights: float) -> Floats:
+def petal_color(rng: Generator, **weights: float) -> Floats:
     """Pick a petal gradient by weight, and vary it a little, as plants do.
 
     Returns

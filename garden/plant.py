@@ -18,7 +18,7 @@ class Variety:
     head: Grow
     leaves: Callable[[Skin, Generator], Surface]
     green: Floats
-    """Array of shape (n_stops, 3): colours of stem and leaves, from foot to tip."""
+    """Array of shape (n_stops, 3): colors of stem and leaves, from foot to tip."""
     stem: float
     """How thick the stem is, in radii of its head."""
     tilt_deg: tuple[float, float]
@@ -33,7 +33,7 @@ class Variety:
 class Head:
     """Where a flower's head is in the photo, in pixels."""
 
-    centre: Floats
+    center: Floats
     """Array of shape (3,)."""
     radius: float
 
@@ -41,7 +41,7 @@ class Head:
 def plant(variety: Variety, head: Head, rng: Generator) -> Surface:
     """Grow a whole plant, given where its head is."""
     axis, radius = _look(variety.tilt_deg, rng), head.radius
-    foot = head.centre - variety.middle * radius * axis
+    foot = head.center - variety.middle * radius * axis
     flower = pose(variety.head(rng), axis, rng.uniform(0, 2 * np.pi), radius, foot)
     path = _stem_path(foot, axis, radius, rng)
     thick = variety.stem * radius * np.linspace(1.0, 1.3, path.shape[1])

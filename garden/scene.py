@@ -40,8 +40,8 @@ def _heads(
     draws = rng.uniform(0.25, 0.75, (6, count, 2)) * size
     radii = rng.uniform(*sizes, count) * min(size)
     places = max(draws, key=_least_gap)
-    centres = np.column_stack([places, max(size) / 4 * np.arange(count)])
-    return [Head(*spot) for spot in zip(centres, radii.tolist(), strict=True)]
+    centers = np.column_stack([places, max(size) / 4 * np.arange(count)])
+    return [Head(*spot) for spot in zip(centers, radii.tolist(), strict=True)]
 
 
 def _least_gap(places: Floats) -> float:

@@ -25,7 +25,7 @@ class Surface:
     corners: Floats
     """Array of shape (n_facets, 4, 3): the corners of each, in a ring."""
     albedo: Floats
-    """Array of shape (n_facets, 3): the share of each colour of light given back, in [0, 1]."""
+    """Array of shape (n_facets, 3): the share of each color of light given back, in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Whorl:
 
 @dataclass(frozen=True)
 class Skin:
-    """The colours of a surface."""
+    """The colors of a surface."""
 
     stops: Floats
     """Array of shape (n_stops, 3): albedo from foot to tip."""
@@ -128,17 +128,17 @@ def florets(count: int, radius: float, dome: float, skin: Skin, rng: Generator) 
     """
     rank = (np.arange(count) + 0.5) / count
     distance, azimuth = radius * np.sqrt(rank), np.arange(count) * GOLDEN_ANGLE
-    centre = np.stack(
+    center = np.stack(
         [distance * np.cos(azimuth), distance * np.sin(azimuth), dome * (1 - rank)], axis=-1
     )
     size = 1.25 * radius / np.sqrt(count)
     corner = azimuth[:, None] + np.arange(4) * np.pi / 2
     offset = np.stack([np.cos(corner), np.sin(corner), rng.normal(0, 0.4, corner.shape)], axis=-1)
-    colour = _gradient(skin.stops, rank) * rng.normal(1, skin.mottle, (count, 1))
-    return Surface(centre[:, None] + size * offset, colour.clip(0, 1))
+    color = _gradient(skin.stops, rank) * rng.normal(1, skin.mottle, (count, 1))
+    return Surface(center[:, None] + size * offset, color.clip(0, 1))
 
 
-def pose(surface: Surface, axis: Floats, spin: float, scale: float, centre: Floats) -> Surface:
+def pose(surface: Surface, axis: Floats, spin: float, scale: float, center: Floats) -> Surface:
     """Turn a surface so that its +z looks along `axis`, and put it in the photo.
 
     Parameters
@@ -149,7 +149,7 @@ def pose(surface: Surface, axis: Floats, spin: float, scale: float, centre: Floa
         Turn around its own axis, in radians.
     scale : float
         Pixels per unit.
-    centre : ndarray of shape (3,), pixels
+    center : ndarray of shape (3,), pixels
     """
     side = np.array([axis[1], -axis[0], 0.0]) if abs(axis[2]) < 0.999 else np.array([1.0, 0, 0])
     side /= np.linalg.norm(side)
@@ -159,7 +159,7 @@ def pose(surface: Surface, axis: Floats, spin: float, scale: float, centre: Floa
     x, y, z = np.moveaxis(surface.corners[..., None], -2, 0)
     points = x * turned_side + y * turned_up + z * axis
     points *= 1 + PERSPECTIVE * points[..., 2:]
-    return Surface(centre + scale * points, surface.albedo)
+    return Surface(center + scale * points, surface.albedo)
 
 
 def around(count: int, rng: Generator, jitter: float = 0.2) -> Floats:
@@ -188,14 +188,14 @@ def _outline(whorl: Whorl, along: Floats) -> Floats:
 
 
 def _facets(points: Floats, skin: Skin, rng: Generator) -> Surface:
-    """Cut grids of points, (n, rows + 1, columns + 1, 3), into facets and colour them."""
+    """Cut grids of points, (n, rows + 1, columns + 1, 3), into facets and color them."""
     rings = [points[:, :-1, :-1], points[:, 1:, :-1], points[:, 1:, 1:], points[:, :-1, 1:]]
     corners = np.stack(rings, axis=3)
     count, rows, columns = corners.shape[:3]
-    colour = _gradient(skin.stops, (np.arange(rows) + 0.5) / rows)[None, :, None]
+    color = _gradient(skin.stops, (np.arange(rows) + 0.5) / rows)[None, :, None]
     tone = rng.normal(1, skin.mottle, (count, 1, 1, 1))
     tone = tone * rng.normal(1, skin.mottle / 2, (count, 1, columns, 1))
-    albedo = np.broadcast_to(colour * tone, (count, rows, columns, 3))
+    albedo = np.broadcast_to(color * tone, (count, rows, columns, 3))
     return Surface(corners.reshape(-1, 4, 3), albedo.reshape(-1, 3).clip(0, 1))
 
 

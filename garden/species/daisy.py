@@ -2,15 +2,15 @@
 
 from numpy.random import Generator
 
-from garden.palette import leaf_green, petal_colour, stops
+from garden.palette import leaf_green, petal_color, stops
 from garden.plant import Variety
 from garden.surface import Skin, Surface, Whorl, around, florets, join, petals
 
 
 def variety(rng: Generator) -> Variety:
-    """Draw a daisy's colour, number of rays and size of disc."""
+    """Draw a daisy's color, number of rays and size of disc."""
     rays = int(rng.integers(16, 30))
-    skin = Skin(petal_colour(rng, white=5, cream=1, yellow=0.8, pink=2, purple=1))
+    skin = Skin(petal_color(rng, white=5, cream=1, yellow=0.8, pink=2, purple=1))
     eye = Skin(stops("#e9a800", "#cf7400"), 0.14)
     green = leaf_green(rng)
     disc = rng.uniform(0.22, 0.32)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.random import Generator
 
-from garden.palette import leaf_green, petal_colour, stops
+from garden.palette import leaf_green, petal_color, stops
 from garden.plant import Variety
 from garden.surface import (
     GOLDEN_ANGLE,
@@ -26,7 +26,7 @@ def variety(rng: Generator) -> Variety:
     green = leaf_green(rng)
     if rng.random() < CLOCKS:
         return Variety(clock, leaves, green, 0.06, tilt_deg=(30, 85))
-    skin = Skin(petal_colour(rng, yellow=1), 0.12)
+    skin = Skin(petal_color(rng, yellow=1), 0.12)
     count = int(rng.integers(130, 170))
 
     def head(rng: Generator) -> Surface:

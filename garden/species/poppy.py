@@ -3,17 +3,17 @@
 import numpy as np
 from numpy.random import Generator
 
-from garden.palette import colour, leaf_green, petal_colour, stops
+from garden.palette import color, leaf_green, petal_color, stops
 from garden.plant import Variety
 from garden.surface import Skin, Surface, Whorl, around, florets, join, petals
 
-BLOTCH = colour("#1c1020")
+BLOTCH = color("#1c1020")
 STAMENS = Skin(stops("#2a2230", "#17121c"), 0.2)
 
 
 def variety(rng: Generator) -> Variety:
-    """Draw a poppy's colour and how far it is open."""
-    tint = petal_colour(rng, red=4, orange=2, yellow=1, white=1.5, pink=1.5)
+    """Draw a poppy's color and how far it is open."""
+    tint = petal_color(rng, red=4, orange=2, yellow=1, white=1.5, pink=1.5)
     skin = Skin(np.stack([BLOTCH, 0.6 * tint[0], tint[1], tint[1], 0.93 * tint[1]]), 0.07)
     green = leaf_green(rng)
     open_by = rng.uniform(0.1, 0.75)  # the bowl's slope, in radians
@@ -58,7 +58,7 @@ def _bowl(count: int, slope: float, turn: float, rng: Generator) -> Whorl:
 
 
 def leaves(green: Skin, rng: Generator) -> Surface:
-    """Grow feathery grey-green leaves."""
+    """Grow feathery gray-green leaves."""
     count = 6
     feathers = Whorl(
         around(count, rng),

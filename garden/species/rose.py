@@ -3,14 +3,14 @@
 import numpy as np
 from numpy.random import Generator
 
-from garden.palette import leaf_green, petal_colour
+from garden.palette import leaf_green, petal_color
 from garden.plant import Variety
 from garden.surface import GOLDEN_ANGLE, Skin, Surface, Whorl, around, join, petals
 
 
 def variety(rng: Generator) -> Variety:
-    """Draw a rose's colour, its number of petals and how far it is open."""
-    tint = petal_colour(rng, red=3, pink=3, white=2, yellow=2, orange=1)
+    """Draw a rose's color, its number of petals and how far it is open."""
+    tint = petal_color(rng, red=3, pink=3, white=2, yellow=2, orange=1)
     skin = Skin(np.stack([0.3 * tint[0], 0.75 * tint[0], tint[0], tint[1]]), 0.06)
     green = leaf_green(rng)
     count, opening = int(rng.integers(18, 27)), rng.uniform(0.55, 1.0)

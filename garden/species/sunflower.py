@@ -3,18 +3,18 @@
 import numpy as np
 from numpy.random import Generator
 
-from garden.palette import colour, leaf_green, petal_colour, stops
+from garden.palette import color, leaf_green, petal_color, stops
 from garden.plant import Variety
 from garden.surface import Skin, Surface, Whorl, around, florets, join, petals
 
 
 def variety(rng: Generator) -> Variety:
-    """Draw a sunflower's colour, its number of rays and the size and ripeness of its disc."""
+    """Draw a sunflower's color, its number of rays and the size and ripeness of its disc."""
     rays = int(rng.integers(13, 19))
-    skin = Skin(petal_colour(rng, yellow=4, orange=2, cream=1, red=1), 0.1)
+    skin = Skin(petal_color(rng, yellow=4, orange=2, cream=1, red=1), 0.1)
     disc = rng.uniform(0.4, 0.54)
     green = leaf_green(rng)
-    heart = colour("#5f6a22") * rng.uniform(0.5, 1.1)
+    heart = color("#5f6a22") * rng.uniform(0.5, 1.1)
     seeds = Skin(np.stack([heart, *stops("#4a2c12", "#2a170b", "#5c3410")]), 0.25)
 
     def ring(slope: float, turn: float, rng: Generator) -> Whorl:

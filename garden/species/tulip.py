@@ -3,18 +3,18 @@
 import numpy as np
 from numpy.random import Generator
 
-from garden.palette import colour, leaf_green, petal_colour, stops
+from garden.palette import color, leaf_green, petal_color, stops
 from garden.plant import Variety
 from garden.surface import Skin, Surface, Whorl, around, florets, join, petals
 
-COLOURS = {"pink": 3, "red": 3, "yellow": 2, "white": 2, "orange": 1.5, "purple": 1}
+COLORS = {"pink": 3, "red": 3, "yellow": 2, "white": 2, "orange": 1.5, "purple": 1}
 
 
 def variety(rng: Generator) -> Variety:
-    """Draw a tulip's colour, its edge, how pointed its petals are and how far it is open."""
-    tint = petal_colour(rng, **COLOURS)
-    rim = petal_colour(rng, **COLOURS)[1] if rng.random() < 0.3 else tint[1]
-    foot = 0.5 * tint[0] + 0.5 * colour("#c9b84a")
+    """Draw a tulip's color, its edge, how pointed its petals are and how far it is open."""
+    tint = petal_color(rng, **COLORS)
+    rim = petal_color(rng, **COLORS)[1] if rng.random() < 0.3 else tint[1]
+    foot = 0.5 * tint[0] + 0.5 * color("#c9b84a")
     skin = Skin(np.stack([foot, tint[0], 0.5 * (tint[0] + tint[1]), tint[1], rim]), 0.07)
     green = leaf_green(rng)
     opening = rng.uniform(-0.12, 0.55)

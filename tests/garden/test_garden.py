@@ -113,8 +113,8 @@ def test_stage_writes_the_folder_that_params_ask_for(
     assert capsys.readouterr().out == "data/demo: drew 1 photos of each of 6 species\n"
 
 
-def test_colour_alone_does_not_tell_the_species() -> None:
-    """The nearest class by mean colour histogram is right for well under all photos."""
+def test_color_alone_does_not_tell_the_species() -> None:
+    """The nearest class by mean color histogram is right for well under all photos."""
     photos = [(s, _histogram(photograph(s, n, 0, 64))) for s in SPECIES for n in range(1, 17)]
     means = {s: np.mean([h for name, h in photos if name == s], axis=0) for s in SPECIES}
     named = [min(means, key=lambda s: np.abs(means[s] - h).sum()) == name for name, h in photos]
