@@ -1,6 +1,10 @@
 """The report in clones of a small pipeline under real DVC, without its cache and its outputs."""
 
+import json
+import os
+import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from stages.common.errors import UserError
+from tests.conftest import ROOT
 from tests.project import Project
 from tools.report import git
-from tools.report.__main__ import PAGE, PICTURE, STALE, main
+from tools.report.__main__ import PAGE, STALE, main
 from tools.report.comparison import compare
-from tools.report.freshness import Freshness, check_freshness
 from tools.report.git import Revision
+from tools.report.snapshot import file_here, read_snapshot
+from tools.report.staleness import Staleness, check_staleness
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")  # DVC's own
 
@@ -96,17 +102,21 @@ def edit(path: str, old: str, new: str) -> None:
     Path(path).write_text(text.replace(old, new))
 
 
-def stale() -> dict[str, tuple[str, ...]]:
-    return {stage.name: stage.reasons for stage in check_freshness().stale}
+def check() -> Staleness:
+    return check_staleness(read_snapshot(file_here).params)
 
 
-# freshness
+def stale() -> dict[str, list[str]]:
+    return check().stale
+
+
+# staleness
 
 
 def test_a_clone_without_cache_and_outputs_is_up_to_date(clone: Path) -> None:
     assert not (clone / "data/demo").exists()
     assert not (clone / "model.txt").exists()
-    assert check_freshness() == Freshness()
+    assert check() == Staleness()
 
 
 def test_the_place_where_it_ran_is_up_to_date_whatever_is_checked_out_from_the_cache(
@@ -114,11 +124,11 @@ def test_the_place_where_it_ran_is_up_to_date_whatever_is_checked_out_from_the_c
 ) -> None:
     shutil.copytree(origin, tmp_path / "copy")
     monkeypatch.chdir(tmp_path / "copy")
-    assert check_freshness() == Freshness()
+    assert check() == Staleness()
     for path in ("model.txt", "data/prepared/prepare.txt"):
         Path(path).unlink()
         Path(path).write_text("of another branch")
-    assert check_freshness() == Freshness()
+    assert check() == Staleness()
 
 
 def test_another_way_to_write_a_number_is_up_to_date(clone: Path) -> None:
@@ -133,44 +143,45 @@ def test_another_way_to_write_a_number_is_up_to_date(clone: Path) -> None:
             "params.yaml",
             "lr: 0.00001",
             "lr: 0.1",
-            {"train": ("`train.lr` is `0.1`, it ran with `1e-05`",), "evaluate": ()},
+            {"train": ["`train.lr` is `0.1`, it ran with `1e-05`"]},
         ),
         (
             "params.yaml",
             "  epochs: 2\n",
             "",
-            {"train": ("`train.epochs` is nothing, it ran with `2`",), "evaluate": ()},
+            {"train": ["`train.epochs` is nothing, it ran with `2`"]},
         ),
         (
             "params.yaml",
             "seed: 0",
             "seed: 1",
-            {
-                "data/dvc.yaml:garden": ("`garden.seed` is `1`, it ran with `0`",),
-                "prepare": (),
-                "train": (),
-                "evaluate": (),
-            },
+            {"data/dvc.yaml:garden": ["`garden.seed` is `1`, it ran with `0`"]},
         ),
-        ("code/train/loop.txt", "l", "L", {"train": ("`code/train` changed",), "evaluate": ()}),
-        ("evaluation.json", "0.5", "1", {"evaluate": ("`evaluation.json` is not what it wrote",)}),
-        ("dvc.yaml", "cp code/ev", "cp  code/ev", {"evaluate": ("its command changed",)}),
+        ("code/train/loop.txt", "l", "L", {"train": ["`code/train` changed"]}),
+        ("evaluation.json", "0.5", "1", {"evaluate": ["`evaluation.json` changed"]}),
+        ("dvc.yaml", "cp code/ev", "cp  code/ev", {"evaluate": ["its command changed"]}),
         (
             "dvc.yaml",
             "deps: [model.txt]",
             "deps: [model.txt, code/loss.csv]",
-            {"evaluate": ("`code/loss.csv` is a new dependency",)},
+            {"evaluate": ["`code/loss.csv` is new"]},
+        ),
+        (
+            "dvc.yaml",
+            "deps: [model.txt]",
+            "deps: [model.txt, data/prepared]",
+            {"evaluate": ["`data/prepared` is new"]},
         ),
         (
             "dvc.yaml",
             "outs: [model.txt]",
             "outs: [model.txt, more.txt]",
-            {"train": ("`more.txt` is a new output",), "evaluate": ()},
+            {"train": ["`more.txt` is new"]},
         ),
     ],
 )  # fmt: skip
 def test_what_changed_is_named_with_what_would_run(
-    clone: Path, path: str, old: str, new: str, expected: dict[str, tuple[str, ...]]
+    clone: Path, path: str, old: str, new: str, expected: dict[str, list[str]]
 ) -> None:
     edit(path, old, new)
     assert stale() == expected
@@ -178,9 +189,9 @@ def test_what_changed_is_named_with_what_would_run(
 
 def test_a_tracked_file_that_is_missing_would_run_its_stage(clone: Path) -> None:
     (clone / "loss.csv").unlink()
-    assert stale() == {"train": ("`loss.csv` is missing",), "evaluate": ()}
+    assert stale() == {"train": ["`loss.csv` is missing"]}
     (clone / "code/prepare.txt").unlink()
-    assert stale()["prepare"] == ("`code/prepare.txt` is missing",)
+    assert stale()["prepare"] == ["`code/prepare.txt` is missing"]
 
 
 def test_two_branches_locks_merged_line_by_line_are_stale(clone: Path) -> None:
@@ -188,29 +199,69 @@ def test_two_branches_locks_merged_line_by_line_are_stale(clone: Path) -> None:
     lock = (clone / "dvc.lock").read_text()
     at = lock.rindex("md5: ", 0, lock.index("  train:"))
     (clone / "dvc.lock").write_text(f"{lock[:at]}md5: 0{lock[at + 6 :]}")
-    assert stale() == {
-        "train": ("`data/prepared` is not the one that it ran with",),
-        "evaluate": (),
-    }
+    assert stale() == {"train": ["`data/prepared` is not the one that it ran with"]}
 
 
 def test_a_lock_with_conflict_marks_is_stale(clone: Path) -> None:
     edit("dvc.lock", "stages:\n", "<<<<<<< HEAD\nstages:\n")
     assert stale() == {
-        "all stages": ("`dvc.lock` is not valid YAML, as after a merge conflict: remove it",)
+        "all stages": ["`dvc.lock` can't be read, as after a merge conflict: remove it"]
     }
+
+
+def test_the_gardens_lock_with_conflict_marks_is_stale(clone: Path) -> None:
+    edit("data/dvc.lock", "stages:\n", "<<<<<<< HEAD\nstages:\n")
+    assert [*stale()] == ["all stages"]
+
+
+@pytest.mark.parametrize(
+    "lock",
+    [
+        b"", b"[]", b"1", b"\0", b"\xff\xfe", b"stages: 1", b"stages: []", b"stages: {train: 1}",
+        b"schema: '2.0'\nstages: {train: {deps: [1]}}", b"schema: '2.0'\nstages: &a {}",
+        b"schema: '2.0'\nstages: {}\nstages: {}", b"schema: '3.0'\nstages: {}",
+        b"schema: '2.0'\nstages: {train: {cmd: x, deps: [{path: a, md5: b, size: big}]}}",
+    ],
+)  # fmt: skip
+def test_a_lock_that_dvc_did_not_write_is_stale(clone: Path, lock: bytes) -> None:
+    (clone / "dvc.lock").write_bytes(lock)
+    assert stale()
+
+
+def test_a_git_checkout_that_no_dvc_checkout_followed_is_up_to_date(
+    origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other branch's outputs from the cache lie in the working tree."""
+    shutil.copytree(origin, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    run(tmp_path / "copy", "git", "checkout", "--quiet", "-b", "other")
+    edit("code/prepare.txt", "prepare", "other")
+    run(tmp_path / "copy", "dvc", "repro")
+    commit(tmp_path / "copy")
+    assert check() == Staleness()
+    run(tmp_path / "copy", "git", "checkout", "--quiet", "main")
+    assert Path("model.txt").read_text() == "other\n"
+    assert check() == Staleness()
 
 
 def test_without_a_lock_nothing_has_run(clone: Path) -> None:
     (clone / "dvc.lock").unlink()
-    assert stale() == dict.fromkeys(["prepare", "train", "evaluate"], ("it has not run yet",))
+    assert stale() == {stage: ["it has not run yet"] for stage in ("prepare", "train", "evaluate")}
 
 
 @pytest.mark.parametrize("photos", ["/nowhere/photos", "data/photos"])
 def test_photos_that_are_not_here_are_named_not_judged(clone: Path, photos: str) -> None:
     for path in ("params.yaml", "dvc.lock"):
         edit(path, "data/demo", photos)
-    assert check_freshness() == Freshness(unchecked=(photos,))
+    assert check() == Staleness(unchecked=[photos])
+
+
+def test_photos_that_nothing_makes_are_compared_where_they_are(clone: Path) -> None:
+    for path in ("params.yaml", "dvc.lock"):
+        edit(path, "data/demo", "data/photos")
+    (clone / "data/photos").mkdir()
+    (clone / "data/photos/1.jpg").write_text("another photo\n")
+    assert stale() == {"prepare": ["`data/photos` changed"]}
 
 
 def test_photos_that_dvc_tracks_are_compared_by_their_hash(clone: Path) -> None:
@@ -220,16 +271,21 @@ def test_photos_that_dvc_tracks_are_compared_by_their_hash(clone: Path) -> None:
     digest = lock.split("path: data/photos")[1].split("md5: ")[1].split()[0]
     dvc_file = clone / "data/photos.dvc"
     dvc_file.write_text(f"outs:\n- {{md5: {digest}, hash: md5, path: photos}}\n")
-    assert check_freshness() == Freshness()
+    assert check() == Staleness()
     edit("data/photos.dvc", digest[:4], "0000")
-    assert stale()["prepare"] == ("`data/photos` is not the one that it ran with",)
+    assert stale()["prepare"] == ["`data/photos` is not the one that it ran with"]
 
 
 @pytest.mark.parametrize(
     ("path", "content", "message"),
     [
-        ("dvc.yaml", "stages: [", "dvc.yaml: is not valid YAML; mend it first"),
+        ("dvc.yaml", "stages: [", "DVC can't read the pipeline: './dvc.yaml' is invalid."),
         ("dvc.yaml", "stages: 1", "DVC can't read the pipeline: "),
+        ("dvc.yaml", "stages: {\x1b[2J: {}}", "DVC can't read the pipeline: "),
+        ("dvc.yaml", "stages: {'a\u202e': 1}", "DVC can't read the pipeline: "),
+        ("dvc.yaml", "stages: {a: {cmd: 'echo ${\u202e\u009b}'}}", "DVC can't read the pipeline: "),
+        ("params.yaml", "a: [", "DVC can't read the pipeline: "),
+        ("params.yaml", "a: 1\na: 2", "DVC can't read the pipeline: "),
     ],
 )
 def test_a_broken_pipeline_is_one_clear_line(
@@ -237,9 +293,20 @@ def test_a_broken_pipeline_is_one_clear_line(
 ) -> None:
     (clone / path).write_text(content)
     with pytest.raises(UserError) as caught:
-        check_freshness()
+        check()
     assert str(caught.value).startswith(message)
-    assert "\n" not in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+def test_what_dvc_says_reaches_the_terminal_without_escapes(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = subprocess.CompletedProcess("dvc", 1, "", "WARNING: x\nERROR: \x1b[2Jno '\u202e'\nmore")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: said)
+    with pytest.raises(UserError) as caught:
+        check_staleness({})
+    shown = r"DVC can't read the pipeline: \x1b[2Jno '\u202e'; try `dvc status`"
+    assert str(caught.value) == shown
 
 
 def test_a_folder_without_dvc_is_one_clear_line(
@@ -247,7 +314,7 @@ def test_a_folder_without_dvc_is_one_clear_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="run from the project's folder"):
-        check_freshness()
+        check()
 
 
 def test_a_folder_inside_the_project_is_one_clear_line(
@@ -255,14 +322,15 @@ def test_a_folder_inside_the_project_is_one_clear_line(
 ) -> None:
     monkeypatch.chdir(clone / "code")
     with pytest.raises(UserError, match=r"dvc.yaml: not found; run from the project's folder"):
-        check_freshness()
+        check()
 
 
-def test_a_file_that_cannot_be_read_is_one_clear_line(clone: Path) -> None:
+def test_parameters_that_cannot_be_read_are_one_clear_line(clone: Path) -> None:
     (clone / "params.yaml").unlink()
     (clone / "params.yaml").mkdir()
-    with pytest.raises(UserError, match=r"params.yaml: cannot be read: Is a directory"):
+    with pytest.raises(UserError, match=r"DVC can't read the pipeline: .*params.yaml") as caught:
         compare("main")
+    assert "\n" not in str(caught.value)
 
 
 # revisions
@@ -281,7 +349,13 @@ def test_an_experiment_is_found_by_its_name(clone: Path) -> None:
     assert git.find_revision("slow-one") == Revision("slow-one", git.find_revision("HEAD~1").commit)
 
 
-@pytest.mark.parametrize("name", ["nowhere", "--all", "", "HEAD:dvc.yaml", "*"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nowhere", "--all", "-x", "", " ", "HEAD:dvc.yaml", "*", "^main", "^HEAD", "main..HEAD",
+        "main...HEAD", "..", "HEAD^!", "HEAD^@", "main\n", "\x1b[2J", "a" * 5000,
+    ],
+)  # fmt: skip
 def test_a_base_that_is_no_commit_is_one_clear_line(clone: Path, name: str) -> None:
     with pytest.raises(UserError, match="no such commit in this clone") as caught:
         git.find_revision(name)
@@ -326,10 +400,10 @@ def test_nothing_changed(clone: Path, report: Callable[..., str]) -> None:
         "- **dvc.lock is up to date** with the code and the parameters.",
         "- **No results yet:** run `dvc repro` and commit dvc.lock and metrics/.",
         "",
-        f"the whole report: out/{PAGE}",
+        f"the complete report: out/{PAGE}",
     ]
     page = (clone / "out" / PAGE).read_text()
-    assert "### Parameters\n\nNone changed." in page
+    assert "### Parameters\n\nNo parameter changed." in page
 
 
 def test_strict_ends_with_another_code_when_stale_but_writes_the_report(
@@ -352,8 +426,52 @@ def test_a_base_without_results(clone: Path, report: Callable[..., str]) -> None
     for name in ("loss.csv", "evaluation.json"):
         (clone / "metrics" / name).write_text((clone / "code" / name).read_text())
     assert "**Accuracy 50.0%**; `empty` has no results yet." in report("--base", "empty")
-    page = (clone / "report" / PAGE).read_text()
-    assert f"![Loss by epoch, before and after]({PICTURE})" in page
-    assert (clone / "report" / PICTURE).read_bytes().startswith(b"\x89PNG")
-    report("--base", "empty", "--mermaid")
     assert "line [2.0000, 1.0000]" in (clone / "report" / PAGE).read_text()
+
+
+def test_a_strangers_branch_reaches_neither_the_page_nor_the_terminal_raw(
+    clone: Path, report: Callable[..., str]
+) -> None:
+    hostile = "\x1b[2J\u202e@octocat <img src=x>"
+    run(clone, "git", "checkout", "--quiet", "-b", "<b>@x\u202e")
+    (clone / "metrics").mkdir()
+    metrics = {"accuracy": 0.5, hostile: 1, "classes": {hostile: {"f1": 1}}}
+    (clone / "metrics/evaluation.json").write_text(json.dumps(metrics))
+    (clone / "metrics/prepare.json").write_text(json.dumps({hostile: "x"}))
+    (clone / "params.yaml").write_text(f"{FILES['params.yaml']}'@octocat <img>': '[x](y)'\n")
+    commit(clone)
+    printed = report("--base", "main")
+    page = (clone / "report" / PAGE).read_text()
+    for text in (printed, page):
+        assert not [letter for letter in text if letter != "\n" and not letter.isprintable()]
+        outside = re.sub(r"`[^`\n]+`", "", text)
+        assert not re.search("octocat|img|<b>|@x", outside)
+    assert r"## `<b>@x\u202e` against `main`" in page
+    assert r"| `\x1b[2J\u202e@octocat <img src=x>` |  | 1 |" in page
+
+
+def test_a_link_out_of_the_project_is_not_followed_into_a_device(clone: Path) -> None:
+    (clone / "metrics").mkdir()
+    (clone / "metrics/evaluation.json").symlink_to("/dev/zero")
+    (clone / "metrics/loss.csv").mkdir()
+    assert compare("main").after.odd == (
+        "`metrics/loss.csv`: `can't be read: Is a directory`",
+        "`metrics/evaluation.json`: `is a device`",
+    )
+
+
+def test_a_folder_in_a_files_place_at_the_base_is_no_file(clone: Path) -> None:
+    (clone / "metrics/loss.csv").mkdir(parents=True)
+    (clone / "metrics/loss.csv/x").touch()
+    commit(clone)
+    assert git.file_at("HEAD", "metrics/loss.csv") is None
+    assert git.file_at("HEAD", "dvc.yaml") == PIPELINE.encode()
+
+
+@pytest.mark.parametrize("base", ["^main", "main..HEAD", "-x", ""])
+def test_a_wrong_base_ends_with_1_in_one_line(clone: Path, base: str) -> None:
+    command = [sys.executable, "-m", "tools.report", f"--base={base}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"--base .*: no such commit in this clone; .*\n", done.stderr)

@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path
 
-from stages.common.errors import UserError
+import pandas as pd
+
 from tools.report import git
-from tools.report.figures import ClassChange, Figure, compare_classes, compare_figures
-from tools.report.freshness import Freshness, check_freshness
 from tools.report.git import Revision
+from tools.report.metrics import compare_numbers
 from tools.report.paired import Paired, compare_predictions
-from tools.report.snapshot import Snapshot, read_snapshot
+from tools.report.snapshot import Snapshot, file_here, read_snapshot
+from tools.report.staleness import Staleness, check_staleness
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,13 @@ class Comparison:
     """Commits of the base that are not in here."""
     before: Snapshot
     after: Snapshot
-    freshness: Freshness
+    staleness: Staleness
 
     @cached_property
-    def figures(self) -> list[Figure]:
-        """The figures of the test."""
-        return compare_figures(self.before.evaluation or {}, self.after.evaluation or {})
-
-    @cached_property
-    def classes(self) -> list[ClassChange]:
-        """The figures of each class."""
-        return compare_classes(self.before.evaluation or {}, self.after.evaluation or {})
+    def metrics(self) -> pd.DataFrame:
+        """The metrics of the test, those of its classes too; see `compare_numbers`."""
+        table = compare_numbers(self.before.evaluation or {}, self.after.evaluation or {})
+        return table if self.comparable else table.assign(verdict="")
 
     @cached_property
     def paired(self) -> Paired | None:
@@ -43,11 +39,9 @@ class Comparison:
         return compare_predictions(self.before.predictions, self.after.predictions)
 
     @property
-    def params(self) -> list[tuple[str, object, object]]:
-        """Name, old and new value of each parameter that changed; None where there is none."""
-        old, new = self.before.params, self.after.params
-        rows = [(name, old.get(name), new.get(name)) for name in {**new, **old}]
-        return [row for row in rows if row[1] != row[2]]
+    def comparable(self) -> bool:
+        """Whether both tests share photos, as far as can be told."""
+        return self.paired is None or self.paired.shared > 0
 
 
 def compare(base: str) -> Comparison:
@@ -56,23 +50,15 @@ def compare(base: str) -> Comparison:
     Raises
     ------
     UserError
-        If there is no such commit, or a file on either side can't be read.
+        If there is no such commit, or DVC can't read the pipeline.
     """
     revision = git.find_revision(base)
+    after = read_snapshot(file_here)
     return Comparison(
         base=revision,
         here=git.working_tree(),
         behind=git.commits_behind(revision),
         before=read_snapshot(partial(git.file_at, revision.commit), f"{revision.name}:"),
-        after=read_snapshot(_file_here),
-        freshness=check_freshness(),
+        after=after,
+        staleness=check_staleness(after.params),
     )
-
-
-def _file_here(path: str) -> bytes | None:
-    try:
-        return Path(path).read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error

@@ -1,9 +1,10 @@
-"""The little that the report asks Git: which commit a name means, and a file's content there."""
+"""What the report asks Git: which commit a name means, and what a file holds there."""
 
 import subprocess
 from dataclasses import dataclass
 
 from stages.common.errors import UserError
+from tools.report.markdown import plain
 
 EXPERIMENTS = "refs/exps/"
 
@@ -21,8 +22,8 @@ class Revision:
 def find_revision(name: str) -> Revision:
     """Return the commit that `name` means.
 
-    A branch that this clone knows only from its origin, as CI's clones do, is taken from there;
-    what is neither may be the name of a DVC experiment.
+    A branch that this clone knows only from its origin, as CI's clones do, is taken from there.
+    What is neither may be the name of a DVC experiment.
 
     Raises
     ------
@@ -35,7 +36,7 @@ def find_revision(name: str) -> Revision:
         if commit:
             return Revision(name if candidate.startswith(EXPERIMENTS) else candidate, commit)
     raise UserError(
-        f"--base {name}: no such commit in this clone; name a branch, a tag, a commit or an "
+        f"--base {plain(name)}: no such commit in this clone; name a branch, a tag, a commit or an "
         "experiment, or get it first: `git fetch` (in a shallow clone `git fetch --unshallow`)"
     )
 
@@ -52,26 +53,24 @@ def commits_behind(base: Revision) -> int:
     """Count the commits of `base` that are not in here; 0 where a shallow clone can't tell."""
     if _git("rev-parse", "--is-shallow-repository").strip() == b"true":
         return 0
-    count = _try("rev-list", "--count", f"HEAD..{base.commit}")
-    return int(count or 0)
+    return int(_try("rev-list", "--count", f"HEAD..{base.commit}") or 0)
 
 
 def file_at(commit: str, path: str) -> bytes | None:
-    """Return a file's content at a commit; None if it isn't there.
+    """Return what a file holds at a commit, None if there is no such file.
 
     Parameters
     ----------
     path : str
         Relative to this folder, which need not be the repository's top.
     """
-    if not _try("ls-tree", "--name-only", commit, "--", path):
-        return None
-    return _git("show", f"{commit}:./{path}")
+    result = _run("cat-file", "blob", f"{commit}:./{path}")
+    return result.stdout if result.returncode == 0 else None
 
 
-def is_ignored(path: str) -> bool:
-    """Tell whether Git ignores a path."""
-    return bool(_try("check-ignore", "--", path))
+def tracks(path: str) -> bool:
+    """Tell whether Git would keep a path: it is in the repository and not ignored."""
+    return _run("check-ignore", "--quiet", "--", path).returncode == 1
 
 
 def _experiment(name: str) -> str:
@@ -81,7 +80,9 @@ def _experiment(name: str) -> str:
 
 
 def _commit(name: str) -> str:
-    return _try("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    """Return the commit that a name means; empty if it means none, a range or ``^main``."""
+    found = _try("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    return found if found.isalnum() else ""
 
 
 def _try(*arguments: str) -> str:
@@ -94,7 +95,7 @@ def _git(*arguments: str) -> bytes:
     result = _run(*arguments)
     if result.returncode != 0:
         said = result.stderr.decode(errors="replace").strip().splitlines()
-        raise UserError(f"git {arguments[0]}: {said[0] if said else 'failed'}")
+        raise UserError(f"git {arguments[0]}: {plain(said[0], 200) if said else 'failed'}")
     return result.stdout
 
 

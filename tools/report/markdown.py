@@ -1,32 +1,53 @@
-"""Markdown that stays what it is, whatever a branch, a class or a photo is called.
+"""Text from a revision made harmless, and a page that fits in a comment.
 
-A pull request's author chooses those names, and the page is shown in a comment: so names stand in
-code spans only, where nothing is a link, a mention or HTML.
+The author of a pull request chooses names and values, and a reviewer reads them in a terminal and
+in a comment. So whatever comes from a revision passes through `code` or `plain`, and nothing else.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 
+from stages.common.names import printable_name
+
 MINUS = "\N{MINUS SIGN}"
-LONGEST = 80
-"""Of a name; the middle of a longer one is left out."""
+LONGEST_NAME = 80
+"""Characters of a name or value; the middle of a longer one is left out."""
+LONGEST_PAGE = 65_000
+"""Bytes; a comment on GitHub holds 65,536 characters."""
+ESCAPES = {ord("`"): r"\x60", ord("|"): r"\x7c"}
+"""What would end a code span or a table's cell."""
 
 
-def code(text: object) -> str:
-    """Return text as a code span, on one line, fit for a table's cell."""
-    line = re.sub(r"\s+", " ", str(text)).strip()
-    if len(line) > LONGEST:
-        line = f"{line[: LONGEST // 2 - 1]}…{line[-LONGEST // 2 :]}"
-    longest = max((len(run) for run in re.findall("`+", line)), default=0)
-    fence = "`" * (longest + 1)
-    pad = " " if line.startswith("`") or line.endswith("`") else ""
-    return f"{fence}{pad}{line}{pad}{fence}".replace("|", "\\|") if line else ""
+def plain(text: object, longest: int = LONGEST_NAME) -> str:
+    """Return text on one line, with escapes for control, turning and invisible characters."""
+    line = printable_name(" ".join(str(text).split()))
+    if len(line) <= longest:
+        return line
+    return f"{line[: longest // 2 - 1]}…{line[-(longest // 2) :]}"
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
-    """Return a table whose columns are numbers, aligned to the right, but for the first `left`."""
+def code(text: object, longest: int = LONGEST_NAME) -> str:
+    """Return text as a code span, in which nothing is HTML, a link, a picture or a mention."""
+    line = plain(str(text).translate(ESCAPES), longest)
+    return f"`{line}`" if line else "(empty)"
+
+
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], noun: str, most: int = 40, left: int = 1
+) -> str:
+    """Return a table of the first `most` rows, and a line that counts the others.
+
+    Parameters
+    ----------
+    noun : str
+        What a row is.
+    left : int
+        Columns of text. The others hold numbers and are aligned to the right.
+    """
+    if not rows:
+        return f"No {noun} changed."
     rule = [":--" if column < left else "--:" for column in range(len(header))]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [header, rule, *rows])
+    text = "\n".join(f"| {' | '.join(cells)} |" for cells in [header, rule, *rows[:most]])
+    return text + (f"\n\nand {plural(len(rows) - most, f'more {noun}')}." if rows[most:] else "")
 
 
 def folded(summary: str, content: str) -> str:
@@ -34,9 +55,16 @@ def folded(summary: str, content: str) -> str:
     return f"<details><summary>{summary}</summary>\n\n{content}\n\n</details>"
 
 
-def listed(items: Sequence[str]) -> str:
-    """Join items as a sentence does: a, b and c."""
-    return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
+def listed(items: Iterable[str], most: int = 10) -> str:
+    """Join items as a sentence does: a, b and 3 more."""
+    *init, last = shortened(items, most) or [""]
+    return f"{', '.join(init)} and {last}" if init else last
+
+
+def shortened(items: Iterable[str], most: int) -> list[str]:
+    """Return the first items, and how many more there are."""
+    items = list(items)
+    return items[:most] + ([f"{len(items) - most:,} more"] if items[most:] else [])
 
 
 def plural(number: int, noun: str) -> str:
@@ -45,9 +73,27 @@ def plural(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else ending}"
 
 
-def signed(number: float, decimals: int = 4) -> str:
+def signed(change: float, decimals: int) -> str:
     """Return a change with its sign, a true minus; 0 without one."""
-    text = f"{abs(number):.{decimals}f}"
-    if float(text) == 0:
+    text = f"{abs(change):,.{decimals}f}"
+    if not text.strip("0."):
         return "0"
-    return f"{'+' if number > 0 else MINUS}{text}"
+    return f"{'+' if change > 0 else MINUS}{text}"
+
+
+def assemble(marker: str, sections: dict[str, str]) -> str:
+    """Return the page; its longest sections give way until it fits in a comment.
+
+    Parameters
+    ----------
+    sections : dict
+        Heading to content.
+    """
+    contents = dict(sections)
+    while True:
+        parts = (f"{heading}\n\n{content}" for heading, content in contents.items())
+        page = "\n\n".join([marker, *parts]) + "\n"
+        if len(page.encode()) <= LONGEST_PAGE:
+            return page
+        longest = max(contents, key=lambda heading: len(contents[heading].encode()))
+        contents[longest] = f"Too long to show here: {len(contents[longest]):,} characters."

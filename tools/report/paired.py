@@ -15,8 +15,6 @@ class Paired:
 
     shared: int
     """Photos in both test splits under the same class; the other numbers count among them."""
-    right_before: int
-    right_after: int
     lost: int
     """Right before, wrong now."""
     gained: int
@@ -24,8 +22,8 @@ class Paired:
     unpaired: int
     """Photos in one test split only, or under another class there."""
     changed: pd.DataFrame
-    """A row per photo whose predicted class changed: path, actual, before, after, the confidences
-    of both, and the outcome; in the order of OUTCOMES."""
+    """A row per photo whose predicted class changed: path, actual, predicted_before and _after,
+    confidence_before and _after, and the outcome; in the order of OUTCOMES."""
 
     @property
     def p_value(self) -> float:
@@ -36,9 +34,9 @@ class Paired:
 def mcnemar_exact(lost: int, gained: int) -> float:
     """Return the two-sided p-value of McNemar's exact test.
 
-    Photos that both models name rightly, or both wrongly, say nothing about which one is better.
-    Of the others, if the models were equally good, each would be as likely lost as gained: a coin's
-    toss. The p-value is the probability that `lost` + `gained` tosses fall at least as unevenly.
+    Photos that both models get right, or both wrong, don't tell which model is better. If the two
+    were equally good, each of the other photos would be a coin toss: lost or gained. The p-value is
+    the probability that `lost` + `gained` tosses come out at least as unevenly.
 
     References
     ----------
@@ -71,8 +69,6 @@ def compare_predictions(before: pd.DataFrame, after: pd.DataFrame) -> Paired:
     changed = changed[both["predicted_before"] != both["predicted_after"]]
     return Paired(
         shared=len(both),
-        right_before=int(right_before.sum()),
-        right_after=int(right_after.sum()),
         lost=int(lost.sum()),
         gained=int(gained.sum()),
         unpaired=either - len(both),

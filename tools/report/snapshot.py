@@ -1,50 +1,71 @@
 """What one side of the comparison holds: its parameters and results, as they were committed.
 
-params.yaml              every parameter
-dvc.lock                 which photos were prepared
-metrics/prepare.json     photos per split and class
-metrics/loss.csv         a row per epoch
-metrics/evaluation.json  the figures of the test
-metrics/predictions.csv  a row per test photo
+A stranger's branch may hold anything under these names. All of it is checked here, once: what does
+not fit is not used, and is one line of the page.
 """
 
-import io
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import PurePath
-from typing import Any
+from pathlib import Path, PurePath
+from typing import Any, TypeVar
 
 import pandas as pd
-from dvc.utils.serialize import ParseError, parse_yaml
+from pydantic import ValidationError
 
-from stages.common.errors import UserError
+from tools.report.markdown import code, plural
+from tools.report.metrics import Numbers
+from tools.report.schema import (
+    Entry,
+    Item,
+    flatten,
+    read_lock,
+    read_losses,
+    read_numbers,
+    read_predictions,
+    read_yaml,
+)
 
 Reader = Callable[[str], bytes | None]
-"""Gives a file's content, or None if there is no such file."""
+"""Gives what a file holds, None if there is no such file; a ValueError if it can't be read."""
 
+T = TypeVar("T")
 
-@dataclass(frozen=True)
-class Photos:
-    """The photos that were prepared, as dvc.lock knows them."""
-
-    path: str
-    digest: str
-    files: int | None
-    size_bytes: int | None
+LARGEST_BYTES = {
+    ".yaml": 200_000,
+    ".lock": 1_000_000,
+    ".dvc": 1_000_000,
+    ".json": 2_000_000,
+    ".csv": 20_000_000,
+}
+"""By a file's suffix; a larger file is not parsed."""
+LONGEST_PROBLEM = 160
+NO_NUMBERS: Numbers = {}
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One side of the comparison; what is not there is None."""
+    """One side of the comparison; None or empty stands for what is not there or can't be used."""
 
-    params: dict[str, Any]
-    """Flat: ``train.lr`` to its value."""
-    photos: Photos | None
-    prepared: dict[str, Any] | None
+    params: dict[str, Any] | None
+    """Dotted name, such as ``train.lr``, to value."""
+    lock: dict[str, Entry] | None
+    """Stage to how it ran."""
+    prepared: Numbers | None
+    """By dotted names, as `evaluation`."""
     losses: pd.DataFrame | None
-    evaluation: dict[str, Any] | None
+    """A row per epoch: epoch, train_loss, val_loss."""
+    evaluation: Numbers | None
     predictions: pd.DataFrame | None
+    """A row per test photo: path, actual, predicted, confidence."""
+    odd: tuple[str, ...]
+    """A line, ready for the page, for each file that can't be used."""
+
+    @property
+    def photos(self) -> Item | None:
+        """The photos that were prepared: the dependency that the parameter data.photos names."""
+        path = PurePath(str((self.params or {}).get("data.photos")))
+        prepare = (self.lock or {}).get("prepare", Entry())
+        return next((dep for dep in prepare.deps if PurePath(dep.path) == path), None)
 
 
 def read_snapshot(read: Reader, where: str = "") -> Snapshot:
@@ -53,96 +74,63 @@ def read_snapshot(read: Reader, where: str = "") -> Snapshot:
     Parameters
     ----------
     where : str
-        Stands before a file's name in a message, as in ``main:metrics/loss.csv``.
-
-    Raises
-    ------
-    UserError
-        If a file that is there is not what it should be.
+        Stands before a file's name in a line, as in ``main:metrics/loss.csv``.
     """
-    source = _Source(read, where)
-    params = flatten(source.yaml("params.yaml") or {})
+    odd: list[str] = []
+
+    def part(path: str, parse: Callable[[bytes], T], unusable: T | None = None) -> T | None:
+        try:
+            return parse_bounded(path, read(path), parse)
+        except (ValueError, RecursionError) as error:
+            odd.append(f"{code(where + path)}: {_describe(error)}")
+            return unusable
+
     return Snapshot(
-        params=params,
-        photos=_photos(source.yaml("dvc.lock", broken_is_none=True), params.get("data.photos")),
-        prepared=source.json("metrics/prepare.json"),
-        losses=source.csv("metrics/loss.csv", [], ["epoch", "train_loss", "val_loss"]),
-        evaluation=source.json("metrics/evaluation.json"),
-        predictions=_without_repeats(
-            source.csv("metrics/predictions.csv", ["path", "actual", "predicted"], ["confidence"])
-        ),
+        params=part("params.yaml", lambda content: flatten(read_yaml(content))),
+        lock=part("dvc.lock", read_lock),
+        prepared=part("metrics/prepare.json", read_numbers),
+        losses=part("metrics/loss.csv", read_losses),
+        evaluation=part("metrics/evaluation.json", read_numbers, NO_NUMBERS),
+        predictions=part("metrics/predictions.csv", read_predictions),
+        odd=tuple(odd),
     )
 
 
-def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a nested dict's leaves by their dotted names."""
-    leaves: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            leaves |= flatten(value, f"{prefix}{key}.")
-        else:
-            leaves[f"{prefix}{key}"] = value
-    return leaves
+def file_here(path: str) -> bytes | None:
+    """Return what a file holds in this folder, None if there is no such file.
+
+    Raises
+    ------
+    ValueError
+        If it can't be read.
+    """
+    try:
+        if Path(path).is_char_device():
+            raise ValueError("is a device")
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ValueError(f"can't be read: {error.strerror}") from error
 
 
-@dataclass(frozen=True)
-class _Source:
-    read: Reader
-    where: str
-
-    def yaml(self, path: str, broken_is_none: bool = False) -> dict[str, Any] | None:
-        """Parse as DVC does: YAML 1.2, in which 1e-05 is a number."""
-        content = self.read(path)
-        if content is None:
-            return None
-        try:
-            return self._mapping(path, parse_yaml(content.decode(errors="replace"), path))
-        except ParseError as error:
-            if broken_is_none:
-                return None
-            raise UserError(f"{self.where}{path}: is not valid YAML; mend it first") from error
-
-    def json(self, path: str) -> dict[str, Any] | None:
-        content = self.read(path)
-        if content is None:
-            return None
-        try:
-            return self._mapping(path, json.loads(content))
-        except ValueError as error:
-            raise self._broken(path, f"is not valid JSON: {error}") from error
-
-    def csv(self, path: str, texts: list[str], numbers: list[str]) -> pd.DataFrame | None:
-        """Read a table; a class named NA or 007 stays text."""
-        content = self.read(path)
-        if content is None:
-            return None
-        try:
-            table = pd.read_csv(
-                io.BytesIO(content), dtype=dict.fromkeys(texts, str), keep_default_na=False
-            )
-            return table.astype(dict.fromkeys(texts, str) | dict.fromkeys(numbers, float))
-        except (ValueError, KeyError) as error:
-            detail = str(error).splitlines()[0]
-            raise self._broken(path, f"lacks {[*texts, *numbers]}: {detail}") from error
-
-    def _mapping(self, path: str, content: Any) -> dict[str, Any]:
-        if not isinstance(content, dict):
-            raise self._broken(path, f"must hold names and values, got {content!r:.40}")
-        return content
-
-    def _broken(self, path: str, problem: str) -> UserError:
-        return UserError(f"{self.where}{path}: {problem}; write it again with `dvc repro`")
+def parse_bounded(path: str, content: bytes | None, parse: Callable[[bytes], T]) -> T | None:
+    """Parse what a file holds, if there is one and it is not too large."""
+    if content is None:
+        return None
+    largest = LARGEST_BYTES[PurePath(path).suffix]
+    if len(content) > largest:
+        raise ValueError(f"has {len(content):,} bytes, more than {largest:,}")
+    return parse(content)
 
 
-def _photos(lock: dict[str, Any] | None, path: Any) -> Photos | None:
-    """Find among prepare's dependencies the one that the parameter data.photos names."""
-    stages = (lock or {}).get("stages") or {}
-    for dep in stages.get("prepare", {}).get("deps", []):
-        if PurePath(dep["path"]) == PurePath(str(path)):
-            return Photos(dep["path"], str(dep.get("md5")), dep.get("nfiles"), dep.get("size"))
-    return None
-
-
-def _without_repeats(predictions: pd.DataFrame | None) -> pd.DataFrame | None:
-    """Keep each photo once, so that a hand-made table can't count one twice."""
-    return None if predictions is None else predictions.drop_duplicates("path")
+def _describe(error: Exception) -> str:
+    """Say in a few words, ready for the page, what is odd."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if not isinstance(error, ValidationError):
+        return code(error, LONGEST_PROBLEM)
+    first, *rest = error.errors(include_url=False, include_context=False, include_input=False)
+    more = f", and {plural(len(rest), 'more problem')}" if rest else ""
+    place = ".".join(map(str, first["loc"]))
+    return code(f"{place}: {first['msg']}".removeprefix(": "), LONGEST_PROBLEM) + more
