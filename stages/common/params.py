@@ -56,13 +56,13 @@ class Prepare(Section):
     validation_fraction: Annotated[float, Field(gt=0, lt=1)]
     test_fraction: Annotated[float, Field(gt=0, lt=1)]
     min_side_px: Annotated[int, Field(ge=1)]
-    """A photo with a shorter side than this is left out."""
+    """A photo with a shorter side than this is rejected."""
     max_megapixels: Annotated[float, Field(gt=0, le=1000)]
-    """A photo with more million pixels than this is left out, undecoded."""
+    """A photo with more million pixels than this is rejected, undecoded."""
     max_aspect_ratio: Annotated[float, Field(ge=1)]
-    """A photo whose longer side is more than this times its shorter side is left out."""
+    """A photo whose longer side is more than this times its shorter side is rejected."""
     max_rejected_fraction: Annotated[float, Field(ge=0, le=1)]
-    """More photos left out than this, of all scanned, is an error."""
+    """More rejected photos than this share of all is an error."""
     near_duplicate_bits: Annotated[int, Field(ge=0, le=16)]
     """Photos whose perceptual hashes differ in at most this many bits stay in one split."""
 
