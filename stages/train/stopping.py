@@ -5,6 +5,8 @@ import signal
 import sys
 from types import FrameType
 
+from tqdm import tqdm
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -36,10 +38,8 @@ class StopRequest:
         """Raise Stopped if a signal came; say at which place the training will resume."""
         if self.is_asked:
             name = signal.Signals(self.signal_number).name
-            print(
-                f"stopped by {name} at {place}; saved: the same command resumes from here",
-                file=sys.stderr,
-            )
+            line = f"stopped by {name} at {place}; saved: the same command resumes from here"
+            tqdm.write(line, file=sys.stderr)  # clears the progress bar first
             raise Stopped(128 + self.signal_number)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
