@@ -16,7 +16,7 @@ from stages.common.store import open_store
 from stages.train.checkpoints import Checkpoints
 from stages.train.distributed import World, check_processes, is_launched, join_world
 from stages.train.initial import build_initial_model
-from stages.train.key import describe_training
+from stages.train.key import check_same_training, describe_training
 from stages.train.stopping import StopRequest, ignore_signals
 from stages.train.training import Training
 
@@ -43,10 +43,10 @@ def train(params: Params, world: World) -> None:
         store = open_store(check_digests=world.is_local_main)
         start = build_initial_model(params, store.meta)
         training = Training(start, store, params.train, world)
-        checkpoints = Checkpoints(
-            Path(os.environ.get("DVC_ROOT", "."), ".train_state"),  # also under `exp run --temp`
-            describe_training(params, store, start, world.device),
-        )
+        key = describe_training(params, store, start, world.device)
+    check_same_training(key, world)
+    root = Path(os.environ.get("DVC_ROOT", "."), ".train_state")  # also under `dvc exp run --temp`
+    checkpoints = Checkpoints(root, key)
     if not world.is_main:
         ignore_signals()
         training.run(checkpoints, StopRequest())

@@ -9,15 +9,20 @@ from typing import Any
 import torch
 
 from stages.common.device import is_bf16
+from stages.common.errors import UserError
 from stages.common.params import Params
 from stages.common.store import Store
 from stages.common.yaml12 import parse_yaml
+from stages.train.distributed import World
 from stages.train.initial import InitialModel
 
 PROJECT = Path(__file__).parents[2]
 
 CHANGE_NO_RESULT = {"device", "loader_workers", "precision", "save_every_seconds"}
 """Parameters; the device and the precision are in the key as they turn out."""
+
+SAME_EVERYWHERE = ("model", "train", "store", "weights", "code", "torch", "torchvision")
+"""What several processes must agree on."""
 
 CPU_VARIABLES = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA")
 """Environment variables that keep the CPU's libraries from some of its instructions."""
@@ -40,6 +45,23 @@ def describe_training(
         "cpu": cpu_features(),
         "cpu_variables": {name: os.environ[name] for name in CPU_VARIABLES if name in os.environ},
     }
+
+
+def check_same_training(document: dict[str, Any], world: World) -> None:
+    """Refuse to train together with a main process that has other photos, code or versions.
+
+    Raises
+    ------
+    UserError
+        Naming what differs. Devices and processors may.
+    """
+    of_main = world.broadcast(document)
+    other = [name for name in SAME_EVERYWHERE if of_main[name] != document[name]]
+    if other:
+        raise UserError(
+            f"process {world.rank} does not have what process 0 trains on: {', '.join(other)} "
+            "differ; give every machine the same commit, environment, store and weights"
+        )
 
 
 def device_name(device: torch.device) -> str:

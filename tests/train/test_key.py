@@ -4,10 +4,18 @@ import pytest
 import torch
 import yaml
 
+from stages.common.errors import UserError
 from stages.common.params import Params
 from stages.common.store import Store
+from stages.train.distributed import World
 from stages.train.initial import build_initial_model
-from stages.train.key import CPU_VARIABLES, cpu_features, describe_training, device_name
+from stages.train.key import (
+    CPU_VARIABLES,
+    check_same_training,
+    cpu_features,
+    describe_training,
+    device_name,
+)
 from tests.conftest import ROOT
 from tests.test_dvc_yaml import closure
 
@@ -66,3 +74,15 @@ def test_the_key_follows_dvc_yaml(params: Params, store: Store) -> None:
     code = key(params, store)["code"]
     assert isinstance(code, dict)
     assert set(listed) <= set(code)
+
+
+def test_a_process_with_other_photos_is_refused(params: Params, store: Store) -> None:
+    class Second(World):
+        def broadcast(self, value: dict[str, object]) -> dict[str, object]:
+            return {**value, "store": "another", "cpu": "another"}
+
+    document = key(params, store)
+    check_same_training(document, World(CPU))
+    message = r"process 1 does not have what process 0 trains on: store differ;"
+    with pytest.raises(UserError, match=message):
+        check_same_training(document, Second(CPU, rank=1, size=2))
