@@ -47,7 +47,7 @@ def validate(state: TrainState, batches: Iterable[Batch], card: ModelCard) -> tu
     training uses: it chooses the epoch that is kept.
     """
     world = state.world
-    world.broadcast_buffers(state.ema)  # each process has averaged its own
+    world.broadcast_buffers(state.ema.module)  # each process has averaged its own
     loss_sum, n_correct, n_photos = sums = torch.zeros(3, device=world.device)
     for images, labels, _ in batches:
         images = images.to(world.device, non_blocking=True)
