@@ -19,6 +19,7 @@ SETTINGS = Prepare(
     max_aspect_ratio=4,
     max_rejected_fraction=0.5,
     near_duplicate_bits=8,
+    given_splits="keep",
 )
 
 

@@ -65,6 +65,8 @@ class Prepare(Section):
     """More rejected photos than this share of all is an error."""
     near_duplicate_bits: Annotated[int, Field(ge=0, le=16)]
     """Photos whose perceptual hashes differ in at most this many bits stay in one split."""
+    given_splits: Literal["keep", "ignore"]
+    """Whether photos that come in train, validation and test folders stay in those splits."""
 
     @field_validator("test_fraction")
     @classmethod

@@ -26,7 +26,7 @@ def main() -> None:
     summary = summarize(outcome)
     write_json(METRICS, summary)
     write_bytes(PICTURE, png(outcome.picture))
-    print(describe(summary))
+    print(describe(summary, outcome.notes))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,9 @@
 Same pixels in one class: the first by path is kept. Same pixels in two classes: nobody can know
 which label is right, so all are rejected. Photos that only look alike are all kept, as one group
 that the split does not separate.
+
+Given splits may separate them: then the test split stays as it is, and what is in another split too
+is rejected there as a leak.
 """
 
 import numpy as np
@@ -13,6 +16,9 @@ from scipy.sparse.csgraph import connected_components
 from stages.prepare.near import near_pairs
 from stages.prepare.perceptual_hash import mirrored
 
+STRICTNESS = ("test", "validation", "train", "")
+"""Splits in the order in which they keep photos that several have."""
+
 
 def mark_same_pixels(photos: pd.DataFrame) -> pd.DataFrame:
     """Reject photos whose pixels another photo has too.
@@ -20,7 +26,7 @@ def mark_same_pixels(photos: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     photos : DataFrame
-        With ``path, class, sha256, pixels_sha256, reason, detail``, by path.
+        With ``path, class, given, sha256, pixels_sha256, reason, detail``, by path.
 
     Returns
     -------
@@ -33,6 +39,11 @@ def mark_same_pixels(photos: pd.DataFrame) -> pd.DataFrame:
     twins = usable[usable.duplicated("pixels_sha256", keep=False)]
     for _, same in twins.groupby("pixels_sha256"):
         photos.loc[same.index, "content_key"] = same["sha256"].min()
+        kept = same[same["given"] == strictest(same["given"])]
+        leaked = same.index.difference(kept.index)
+        detail = f"same pixels as {kept['path'].iloc[0]}"
+        photos.loc[leaked, ["reason", "detail"]] = ["leak", detail]
+        same = kept
         classes = sorted(set(same["class"]))
         if len(classes) > 1:
             detail = f"same pixels under {', '.join(classes)}"
@@ -43,18 +54,46 @@ def mark_same_pixels(photos: pd.DataFrame) -> pd.DataFrame:
     return photos
 
 
-def group_near(photos: pd.DataFrame, bits: int) -> "pd.Series[str]":
-    """Return each photo's group: the smallest content key among the photos chained to it.
+def strictest(splits: "pd.Series[str]") -> str:
+    """Return the one of several splits that keeps what they share."""
+    return min(splits, key=STRICTNESS.index)
 
-    Photos are linked if their perceptual hashes, or one's and that of the other's mirror image,
-    differ in at most `bits` bits.
+
+def mark_leaks(photos: pd.DataFrame) -> pd.DataFrame:
+    """Reject photos that look like one in a stricter given split.
 
     Parameters
     ----------
     photos : DataFrame
-        With ``perceptual_hash, content_key``.
+        With ``path, given, group, reason, detail``; the group is empty where a photo is rejected.
+    """
+    accepted = photos[photos["reason"] == ""]
+    splits_of_group = accepted.groupby("group")["given"].transform("nunique")
+    for _, alike in accepted[splits_of_group > 1].groupby("group"):
+        kept = alike[alike["given"] == strictest(alike["given"])]
+        detail = f"looks like {kept['path'].iloc[0]}"
+        photos.loc[alike.index.difference(kept.index), ["reason", "detail"]] = ["leak", detail]
+    return photos
+
+
+def group_near(photos: pd.DataFrame, bits: int) -> pd.DataFrame:
+    """Add each photo's group: the smallest content key among the photos chained to it.
+
+    Photos are linked if their perceptual hashes, or one's and that of the other's mirror image,
+    differ in at most `bits` bits. Rejected photos have no group.
+
+    Parameters
+    ----------
+    photos : DataFrame
+        With ``perceptual_hash, content_key, reason``.
     bits : int
     """
+    accepted = photos[photos["reason"] == ""]
+    groups = _groups(accepted, bits)
+    return photos.assign(group=groups.reindex(photos.index, fill_value=""))
+
+
+def _groups(photos: pd.DataFrame, bits: int) -> "pd.Series[str]":
     hashes, position = np.unique(photos["perceptual_hash"].to_numpy(np.uint64), return_inverse=True)
     pairs = [near_pairs(hashes, other, bits) for other in (hashes, mirrored(hashes))]
     left, right = np.concatenate(pairs).T

@@ -1,7 +1,7 @@
-"""All photos of a source, listed before the first is decoded: what the names alone tell.
+"""All photos of a source, listed before the first is decoded: what the names tell.
 
-A photo's class is the folder it is in: the first one on its way, or the second where one folder
-wraps the whole source. Nothing outside of the source is ever looked at.
+A photo's class is that of the folder it is in, or what a table of labels says. Nothing outside of
+the source is ever looked at.
 """
 
 import posixpath
@@ -10,14 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.common.errors import UserError
-from stages.common.names import is_clutter, is_hidden_folder, printable_name
-from stages.prepare.sources import Entry, Source, open_source
+from stages.common.names import is_clutter, printable_name
+from stages.common.store import Split
+from stages.prepare.layout import Layout, find_folders, find_layout, is_unsafe
+from stages.prepare.sources import Entry, Source, open_source, read_entry
+from stages.prepare.table import TABLE, Label, read_table
 
 BAD_LINKS = {
     "link_outside": "is absolute, or points out of the source",
     "link_loop": "leads back to itself",
     "link_broken": "points to no file of the source",
 }
+
+Entries = dict[str, Entry]
+"""By normalized name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +35,22 @@ class Candidate:
     path : str
         As the manifest names it: ``class/.../file``, without a wrapping folder.
     folder : str
-        The class folder, as the source spells it.
+        The class folder, as the source spells it; the label, where a table names it.
     entry : Entry
         The file; for a link the one it points to.
+    split : Split or None
+        The split that it is given in.
     """
 
     path: str
     folder: str
     entry: Entry
+    split: Split | None = None
 
     @property
     def class_name(self) -> str:
-        """The folder's name in composed characters."""
-        return printable_name(self.folder)
+        """The class in composed characters."""
+        return printable_name(self.folder.rpartition("/")[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,59 +94,91 @@ def list_photos(path: Path, max_bytes: int) -> Listing:
     Raises
     ------
     UserError
-        If there is no such source, it cannot be read, or it does not hold a folder per class.
+        If there is no such source, it cannot be read, or it does not say what the classes are.
     """
     source = open_source(path)
     everything = {posixpath.normpath(entry.name): entry for entry in source.entries()}
     entries = {name: entry for name, entry in everything.items() if entry.kind != "folder"}
-    names = [name for name in entries if not is_clutter(name)]
-    folders = find_folders(everything)
-    wrapper = find_wrapper(folders)
-    found = [classify_entry(name, entries, wrapper, max_bytes) for name in names]
+    table = find_table(entries)
+    names = [name for name in entries if not is_clutter(name) and name != table]
+    if table:
+        content = read_entry(source, entries[table])
+        labels = read_table(path / table, content, table.removesuffix(TABLE), set(names))
+        check_table_is_meant(path / table, labels, names)
+        found = [by_table(name, entries, table.removesuffix(TABLE), labels) for name in names]
+        lost: set[str] = set()
+    else:
+        folders = find_folders(everything)
+        layout = find_layout(path, folders)
+        found = [by_folder(name, entries, layout) for name in names]
+        lost = layout.class_folders(folders)
+    found = [reject_by_kind_and_size(one, max_bytes) for one in found]
     candidates = [one for one in found if isinstance(one, Candidate)]
     rejected = [one for one in found if isinstance(one, Rejected)]
     candidates.sort(key=lambda candidate: (candidate.path, candidate.folder))
     rejected.sort(key=lambda one: one.path)
-    _check_no_class_is_lost(path, class_folders(folders, wrapper), candidates, rejected)
-    classes = _classes(path, {candidate.folder for candidate in candidates})
+    _check_no_class_is_lost(path, lost, candidates, rejected)
+    classes = _classes(path, {candidate.folder.rpartition("/")[2] for candidate in candidates})
     return Listing(source, classes, candidates, rejected, len(entries) - len(names))
 
 
-def classify_entry(
-    name: str, entries: dict[str, Entry], wrapper: str, max_bytes: int
-) -> Candidate | Rejected:
-    """Tell by its name whether an entry may be a photo.
+def find_table(entries: Entries) -> str:
+    """Return the table of labels, at the top or in one folder around everything; or nothing."""
+    tops = {name.split("/")[0] for name in entries if not is_clutter(name)}
+    places = [TABLE, f"{next(iter(tops))}/{TABLE}" if len(tops) == 1 else TABLE]
+    return next((name for name in places if name in entries), "")
 
-    Parameters
-    ----------
-    name : str
-        Normalized.
-    entries : dict of str to Entry
-        All of the source, by normalized name.
-    wrapper : str
-        The folder around the class folders, with its slash, or nothing.
-    max_bytes : int
+
+def by_table(
+    name: str, entries: Entries, folder: str, labels: dict[str, Label]
+) -> Candidate | Rejected:
+    """Tell by the table of labels in `folder` what a name is.
+
+    The photo's path begins with its label, so that a table gives what class folders would give.
     """
-    entry = entries[name]
-    if is_unsafe(entry.name):
-        return Rejected(printable_name(entry.name), "unsafe_name", "absolute, or leads upwards")
-    inner = name.removeprefix(wrapper)
-    path, folder = printable_name(inner), inner.split("/")[0]
-    target = follow_links(entry, entries, wrapper)
-    in_class = "/" in inner or (isinstance(target, str) and "." not in inner)  # a linked folder
-    if not in_class:
+    inner = name.removeprefix(folder)
+    if is_unsafe(entries[name].name):
+        return _unsafe(entries[name])
+    if name not in labels:
+        return Rejected(printable_name(inner), "no_label", f"no line of {TABLE} names it")
+    label = labels[name].label
+    path = inner if inner.startswith(f"{label}/") else f"{label}/{inner}"
+    target = follow_links(entries[name], entries, folder)
+    if isinstance(target, str):
+        return Rejected(printable_name(path), target, BAD_LINKS[target], label)
+    return Candidate(printable_name(path), label, target, labels[name].split)
+
+
+def by_folder(name: str, entries: Entries, layout: Layout) -> Candidate | Rejected:
+    """Tell by its folders what a name is."""
+    inner = name.removeprefix(layout.wrapper)
+    if is_unsafe(entries[name].name):
+        return _unsafe(entries[name])
+    path, folder = printable_name(inner), layout.class_folder(inner)
+    target = follow_links(entries[name], entries, layout.wrapper)
+    if not folder and isinstance(target, str) and "." not in inner:
+        folder = inner  # it is where a class folder would be, and a link
+    if not folder:
         told = "; a backslash does not part folders here" if "\\" in inner else ""
         return Rejected(path, "no_class", f"not in a class folder{told}")
     if isinstance(target, str):
         return Rejected(path, target, BAD_LINKS[target], folder)
-    if target.kind == "special":
-        return Rejected(path, "special_file", "a device, a socket or a pipe", folder)
-    if target.size > max_bytes:
-        return Rejected(path, "too_many_bytes", f"{target.size} bytes, over {max_bytes}", folder)
-    return Candidate(path, folder, target)
+    return Candidate(path, folder, target, layout.split(folder))
 
 
-def follow_links(entry: Entry, entries: dict[str, Entry], wrapper: str) -> Entry | str:
+def reject_by_kind_and_size(found: Candidate | Rejected, max_bytes: int) -> Candidate | Rejected:
+    """Reject a candidate that is no plain file, or has more bytes than a photo can have."""
+    if isinstance(found, Rejected):
+        return found
+    if found.entry.kind == "special":
+        return Rejected(found.path, "special_file", "a device, a socket or a pipe", found.folder)
+    if found.entry.size > max_bytes:
+        detail = f"{found.entry.size} bytes, over {max_bytes}"
+        return Rejected(found.path, "too_many_bytes", detail, found.folder)
+    return found
+
+
+def follow_links(entry: Entry, entries: Entries, wrapper: str) -> Entry | str:
     """Return the file that an entry is or links to inside the source, or a key of BAD_LINKS."""
     seen = set()
     while entry.kind == "link":
@@ -153,36 +194,19 @@ def follow_links(entry: Entry, entries: dict[str, Entry], wrapper: str) -> Entry
     return entry
 
 
-def is_unsafe(name: str) -> bool:
-    """Tell whether a name is absolute or leads upwards, which no honest archive's does."""
-    return name.startswith("/") or ".." in name.split("/")
+def check_table_is_meant(table: Path, labels: dict[str, Label], names: list[str]) -> None:
+    """Raise a UserError if a table stands beside class folders that it does not name."""
+    unnamed = sorted(name for name in names if name not in labels)
+    if len(unnamed) > len(labels):
+        raise UserError(
+            f"{table}: names {len(labels):,} of {len(names):,} files, not "
+            f"{printable_name(unnamed[0])}, for example; a table must name the photos, whatever "
+            "folders they are in: complete it, or remove it if class folders hold the labels"
+        )
 
 
-def find_folders(entries: dict[str, Entry]) -> set[str]:
-    """Return all folders, empty ones too, but hidden ones, by normalized name."""
-    pending = {
-        name if entry.kind == "folder" else posixpath.dirname(name)
-        for name, entry in entries.items()
-        if not is_unsafe(entry.name)
-    }
-    found: set[str] = set()
-    while pending:  # the folders on the way, which an archive need not list
-        found |= pending
-        pending = {posixpath.dirname(name) for name in pending} - found
-    return {name for name in found - {"", "."} if not is_hidden_folder(name)}
-
-
-def find_wrapper(folders: set[str]) -> str:
-    """Return ``folder/`` if one folder holds all the others, and at least two side by side."""
-    outer = {name for name in folders if "/" not in name}
-    inner = {name for name in folders if name.count("/") == 1}
-    return f"{outer.pop()}/" if len(outer) == 1 and len(inner) >= 2 else ""
-
-
-def class_folders(folders: set[str], wrapper: str) -> set[str]:
-    """Return the folders just inside the wrapper."""
-    inner = (name.removeprefix(wrapper) for name in folders if name.startswith(wrapper))
-    return {name for name in inner if "/" not in name}
+def _unsafe(entry: Entry) -> Rejected:
+    return Rejected(printable_name(entry.name), "unsafe_name", "absolute, or leads upwards")
 
 
 def _check_no_class_is_lost(

@@ -162,6 +162,26 @@ def open_source(path: Path) -> Source:
     raise UserError(f"params.yaml: data.photos must be {allowed}, got {path}")
 
 
+def read_entry(source: Source, entry: Entry) -> bytes:
+    """Return a file's bytes.
+
+    Raises
+    ------
+    UserError
+        If it is no plain file or cannot be read.
+    """
+    where = source.path / entry.name
+    if entry.kind != "file":
+        raise UserError(f"{where}: must be a plain file")
+    (_, content), *_ = source.contents([entry])
+    try:
+        if isinstance(content, PhotoError):
+            raise content
+        return content if isinstance(content, bytes) else content.read_bytes()
+    except (OSError, PhotoError) as error:
+        raise UserError(f"{where}: cannot be read: {error}") from error
+
+
 def with_slashes(entries: list[Entry]) -> list[Entry]:
     """Take backslashes for slashes where no file has a slash: some Windows programs write them."""
     if any("/" in entry.name for entry in entries if entry.kind != "folder"):

@@ -17,44 +17,51 @@ from stages.common.params import Prepare
 
 
 def assign_splits(photos: pd.DataFrame, prepare: Prepare) -> "pd.Series[str]":
-    """Return the split of every photo.
+    """Return the split of every photo: the given one, or one by its content.
 
     A group is counted in the class of the photo that gives it its key, and as one however many
     photos it has. Of n groups, ``test_fraction * n`` rounded to the nearest (halves up), but at
     least one, are test; validation likewise; both are exact, unless nothing were left to train on.
+    Of given splits, what is missing is taken from train in the same way.
 
     Parameters
     ----------
     photos : DataFrame
-        With ``class, content_key, group``; a group is named by the smallest of its content keys.
+        With ``class, content_key, group, given``; a group is named by the smallest of its content
+        keys.
     prepare : Prepare
         For ``seed``, ``test_fraction`` and ``validation_fraction``.
 
     Raises
     ------
     UserError
-        If a class has fewer than three groups.
+        If a class has too few groups.
     """
-    groups = photos[photos["content_key"] == photos["group"]].drop_duplicates("group")
+    wanted = {"test": prepare.test_fraction, "validation": prepare.validation_fraction}
+    wanted = {split: share for split, share in wanted.items() if split not in set(photos["given"])}
+    free = photos[photos["given"].isin(["", "train"])]
+    groups = free.sort_values("content_key").drop_duplicates("group")
     splits: dict[str, str] = {}
     short = []
     for name in sorted(photos["class"].unique()):
         keys = groups.loc[groups["class"] == name, "group"]
-        if len(keys) < 3:
-            short.append(f"{name!r} has {len(keys)}")
-            continue
         line = sorted(keys, key=lambda key: place(key, prepare.seed))
-        test = min(quota(prepare.test_fraction, len(line)), len(line) - 2)
-        validation = min(quota(prepare.validation_fraction, len(line)), len(line) - 1 - test)
-        for position, key in enumerate(line):
-            after_test = "validation" if position < test + validation else "train"
-            splits[key] = "test" if position < test else after_test
+        if len(line) < 1 + len(wanted):
+            short.append(f"{name!r} has {len(line)}")
+            continue
+        start = 0
+        for number, (split, share) in enumerate(wanted.items()):
+            left = len(line) - start - (len(wanted) - number)  # one for each later split
+            end = start + min(quota(share, len(line)), left)
+            splits |= dict.fromkeys(line[start:end], split)
+            start = end
+        splits |= dict.fromkeys(line[start:], "train")
     if short:
         raise UserError(
-            "every class needs at least 3 photos that are not near-duplicates, for the three "
-            f"splits: {', '.join(short)}; add photos or take the class out"
+            f"every class needs at least {1 + len(wanted)} photos that are not near-duplicates, "
+            f"for {', '.join(['train', *wanted])}: {', '.join(short)}; add photos or take the class out"
         )
-    return photos["group"].map(splits)
+    return free["group"].map(splits).reindex(photos.index).fillna(photos["given"])
 
 
 def place(key: str, seed: int) -> str:

@@ -10,10 +10,11 @@ from stages.common.errors import UserError
 from stages.common.files import readable_os_errors
 from stages.common.params import Prepare
 from stages.common.photo import Limits
+from stages.common.store import SPLITS
 from stages.common.workers import cores
 from stages.prepare.array import ArrayFile
 from stages.prepare.decode import Decoded, Decoder
-from stages.prepare.duplicates import group_near, list_alike, mark_same_pixels
+from stages.prepare.duplicates import group_near, list_alike, mark_leaks, mark_same_pixels
 from stages.prepare.listing import Listing, list_photos
 from stages.prepare.sheet import contact_sheet
 from stages.prepare.split import assign_splits
@@ -45,6 +46,8 @@ class Outcome:
         Photos that are the same or look the same, by group.
     picture : Image
         The contact sheet.
+    notes : list of str
+        What a person should know of the photos.
     """
 
     skipped: int
@@ -53,6 +56,7 @@ class Outcome:
     rejected: pd.DataFrame
     alike: pd.DataFrame
     picture: Image.Image
+    notes: list[str]
 
 
 def prepare_store(
@@ -81,17 +85,18 @@ def prepare_store(
         array.reserve(len(listing.candidates))
     limits = Limits(prepare.min_side_px, prepare.max_megapixels, prepare.max_aspect_ratio)
     decoded = decode_photos(listing, Decoder(array, limits), workers or cores())
-    photos = mark_same_pixels(_table(listing, decoded))
+    photos = mark_same_pixels(_table(listing, decoded, prepare.given_splits == "keep"))
+    photos = mark_leaks(group_near(photos, prepare.near_duplicate_bits))
     rejected = _rejected(listing, photos)
     check_rejected(source, rejected, len(photos) + len(listing.rejected), prepare)
     check_classes(source, photos)
     accepted = photos[photos["reason"] == ""].copy()
-    accepted["group"] = group_near(accepted, prepare.near_duplicate_bits)
+    notes = note_missing_classes(source, accepted)
     accepted["split"] = assign_splits(accepted, prepare)
-    alike = list_alike(photos.join(accepted[["group", "split"]]).fillna(""))
+    alike = list_alike(photos.join(accepted["split"]).fillna(""))
     picture = contact_sheet(array, photos, accepted, rejected, alike)
     write_store(folder, array, listing.classes, accepted, rejected, alike)
-    return Outcome(listing.skipped, listing.classes, accepted, rejected, alike, picture)
+    return Outcome(listing.skipped, listing.classes, accepted, rejected, alike, picture, notes)
 
 
 def check_rejected(source: Path, rejected: pd.DataFrame, photos: int, prepare: Prepare) -> None:
@@ -124,11 +129,33 @@ def check_classes(source: Path, photos: pd.DataFrame) -> None:
         )
 
 
-def _table(listing: Listing, decoded: list[Decoded]) -> pd.DataFrame:
-    """Return a row per candidate, by path."""
+def note_missing_classes(source: Path, accepted: pd.DataFrame) -> list[str]:
+    """Return a line for each class that a given split lacks; a UserError if train lacks one."""
+    given = accepted[accepted["given"] != ""].groupby("given")["class"].unique()
+    lacking = {
+        split: sorted(set(accepted["class"]) - set(given[split]))
+        for split in SPLITS
+        if split in given.index
+    }
+    if lacking.get("train"):
+        raise UserError(
+            f"{source}: train has no photos of {', '.join(map(repr, lacking['train']))}, unlike "
+            "other splits; add some, or set prepare.given_splits: ignore in params.yaml"
+        )
+    return [
+        f"{split} has no photos of {', '.join(map(repr, names))}"
+        for split, names in lacking.items()
+        if names
+    ]
+
+
+def _table(listing: Listing, decoded: list[Decoded], keep_splits: bool) -> pd.DataFrame:
+    """Return a row per candidate, by path; ``given`` is the split it comes in, or empty."""
     table = pd.DataFrame(decoded, columns=list(Decoded._fields))
     table.insert(0, "path", [candidate.path for candidate in listing.candidates])
     table.insert(1, "class", [candidate.class_name for candidate in listing.candidates])
+    given = [candidate.split if keep_splits else None for candidate in listing.candidates]
+    table.insert(2, "given", [split or "" for split in given])
     return table
 
 

@@ -1,5 +1,6 @@
 """What prepare found, in numbers: for a person and for ``dvc metrics diff``."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -34,7 +35,7 @@ def near_duplicates(accepted: pd.DataFrame) -> dict[str, int]:
     }
 
 
-def describe(summary: dict[str, Any]) -> str:
+def describe(summary: dict[str, Any], notes: Sequence[str] = ()) -> str:
     """Say the summary in a few lines."""
     counts = "scanned {scanned} = accepted {accepted} + rejected {rejected} + skipped {skipped}"
     lines = [counts.format(**summary)]
@@ -50,4 +51,4 @@ def describe(summary: dict[str, Any]) -> str:
         f"near-duplicates: {near['photos']} photos in {near['groups']} groups, "
         f"{near['groups_across_classes']} of them across classes"
     )
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"note: {note}" for note in notes)])

@@ -17,7 +17,7 @@ def table(*rows: tuple[str, str, str]) -> pd.DataFrame:
     """Return photos from (path, sha256, pixels)."""
     frame = pd.DataFrame(rows, columns=["path", "sha256", "pixels_sha256"])
     frame["class"] = frame["path"].str.split("/").str[0]
-    return frame.assign(reason="", detail="")
+    return frame.assign(given="", reason="", detail="")
 
 
 def test_the_first_of_the_same_pixels_is_kept():
@@ -113,19 +113,23 @@ def test_perceptual_hash_does_not_change_with_versions():
 
 def test_photos_that_others_link_are_one_group():
     row = [0b000, 0b011, 0b111100, 0b111111, 2**64 - 1]  # 0-1 and 2-3 are near, and so are 1-3
-    photos = pd.DataFrame({"perceptual_hash": row, "content_key": list("edcba")})
-    assert group_near(photos, 2).tolist() == ["d", "d", "b", "b", "a"]
-    assert group_near(photos, 4).tolist() == ["b", "b", "b", "b", "a"]
+    photos = pd.DataFrame({"perceptual_hash": row, "content_key": list("edcba"), "reason": ""})
+    assert group_near(photos, 2)["group"].tolist() == ["d", "d", "b", "b", "a"]
+    assert group_near(photos, 4)["group"].tolist() == ["b", "b", "b", "b", "a"]
 
 
 def test_groups_are_named_by_their_smallest_key_and_hold_mirror_images():
     one, two, far = 0, 1, 2**64 - 1
     turned = int(mirrored(np.array([one], np.uint64))[0])
     photos = pd.DataFrame(
-        {"perceptual_hash": [one, two, far, turned], "content_key": ["d", "b", "a", "c"]}
+        {
+            "perceptual_hash": [one, two, far, turned],
+            "content_key": ["d", "b", "a", "c"],
+            "reason": "",
+        }
     )
-    assert group_near(photos, 1).tolist() == ["b", "b", "a", "b"]
-    assert group_near(photos, 0).tolist() == ["c", "b", "a", "c"]
+    assert group_near(photos, 1)["group"].tolist() == ["b", "b", "a", "b"]
+    assert group_near(photos, 0)["group"].tolist() == ["c", "b", "a", "c"]
 
 
 def test_review_list_puts_doubtful_labels_first():

@@ -20,7 +20,7 @@ def photos(count: int, classes: int = 5, first: int = 0) -> pd.DataFrame:
     numbers = range(first, first + count)
     keys = [key(number) for number in numbers]
     names = [f"class {number % classes}" for number in numbers]
-    return pd.DataFrame({"class": names, "content_key": keys, "group": keys})
+    return pd.DataFrame({"class": names, "content_key": keys, "group": keys, "given": ""})
 
 
 def split(table: pd.DataFrame, seed: int = 0, **changes) -> pd.Series:
