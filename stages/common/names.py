@@ -4,11 +4,19 @@ import re
 import unicodedata
 
 NO_PHOTO = re.compile(
-    r"thumbs\.db|desktop\.ini"
+    r"thumbs\.db|desktop\.ini|.*\.dvc"
     r"|(readme|licen[cs]e|copying)(([._-].*)?\.(txt|md|rst|html?|pdf|rtf|docx?))?",
     re.IGNORECASE,
 )
 """Names, beside hidden ones, of files that lie in photo folders without being meant as photos."""
+
+SYSTEM_FOLDERS = frozenset(
+    {
+        *("__macosx", "@eadir", "#recycle", "@recycle", "#snapshot", "@recently-snapshot"),
+        *("$recycle.bin", "system volume information", "lost+found"),
+    }
+)
+"""What Macs' archivers, network storage, Windows and Linux put beside photos, in lower case."""
 
 
 def printable_name(name: str) -> str:
@@ -29,9 +37,9 @@ def is_clutter(name: str) -> bool:
 
 
 def is_hidden_folder(name: str) -> bool:
-    """Tell whether a folder, or one that it is in, is hidden or made by a Mac's archiver.
+    """Tell whether a folder, or one that it is in, is hidden or the system's own.
 
     No other name hides a folder: it may be a class.
     """
     parts = [part for part in name.split("/") if part != ".."]
-    return any(part.startswith(".") or part.lower() == "__macosx" for part in parts)
+    return any(part.startswith(".") or part.lower() in SYSTEM_FOLDERS for part in parts)

@@ -90,7 +90,7 @@ def group_near(photos: pd.DataFrame, bits: int) -> pd.DataFrame:
     """
     accepted = photos[photos["reason"] == ""]
     groups = _groups(accepted, bits)
-    return photos.assign(group=groups.reindex(photos.index, fill_value=""))
+    return photos.assign(group=groups.astype(object).reindex(photos.index, fill_value=""))
 
 
 def _groups(photos: pd.DataFrame, bits: int) -> "pd.Series[str]":

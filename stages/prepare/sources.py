@@ -20,7 +20,8 @@ from stages.common.photo import PhotoError
 from stages.prepare.decode import Content
 
 FORMAT_ERRORS = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)
-DAMAGED = (*FORMAT_ERRORS, OSError, EOFError, ValueError, IndexError, NotImplementedError)
+SENSELESS_NUMBERS = (ValueError, IndexError, OverflowError, MemoryError, RecursionError)
+DAMAGED = (*FORMAT_ERRORS, *SENSELESS_NUMBERS, OSError, EOFError, NotImplementedError)
 """What the readers of archives raise for wrong bytes."""
 
 LONGEST_LINK = 4096
@@ -107,10 +108,10 @@ class Tar:
     @contextmanager
     def _stream(self) -> Iterator[tarfile.TarFile]:
         with _readable_damage(self.path), _decompressed(self.path) as file:
-            with tarfile.open(fileobj=file, mode="r|") as archive:
+            with tarfile.open(fileobj=file, mode="r:") as archive:
                 yield archive
-            while file.read(1 << 20):  # gzip compares its checksum at the end
-                pass
+                end = archive.offset
+            _check_end(file, end)
 
 
 @dataclass(frozen=True)
@@ -242,6 +243,24 @@ def _zip_content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | P
         return PhotoError("unreadable_file", str(error))
     except DAMAGED as error:
         return PhotoError("damaged", f"damaged in the archive: {error}")
+
+
+def _check_end(file: BinaryIO, end: int) -> None:
+    """Read an archive from where its members ended: there must be zeros, and nothing else.
+
+    tarfile takes anything that is no header for the end, a damaged header too. Reading on makes
+    gzip compare its checksum.
+    """
+    file.seek(end)
+    size = 0
+    while part := file.read(1 << 20):
+        size += len(part)
+        if part.strip(b"\0"):
+            raise tarfile.ReadError(
+                f"a member's header is damaged at byte {end:,}, or another archive is joined to it"
+            )
+    if size < tarfile.BLOCKSIZE:
+        raise tarfile.ReadError("it ends without the mark of its end")
 
 
 def _decompressed(path: Path) -> BinaryIO:

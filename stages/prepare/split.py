@@ -59,7 +59,8 @@ def assign_splits(photos: pd.DataFrame, prepare: Prepare) -> "pd.Series[str]":
     if short:
         raise UserError(
             f"every class needs at least {1 + len(wanted)} photos that are not near-duplicates, "
-            f"for {', '.join(['train', *wanted])}: {', '.join(short)}; add photos or take the class out"
+            f"for {', '.join(['train', *wanted])}: {', '.join(short)}; add photos or leave the "
+            "class out"
         )
     return free["group"].map(splits).reindex(photos.index).fillna(photos["given"])
 

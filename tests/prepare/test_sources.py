@@ -436,3 +436,86 @@ def test_a_zip_with_any_wrong_byte_is_read_or_refused(tmp_path: Path):
                 listing = listed(archive)
                 wanted = {one.entry for one in listing.candidates}
                 list(listing.source.contents(wanted))
+
+
+def flip(content: bytes, place: int) -> bytes:
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+def test_a_flipped_bit_in_any_header_of_a_plain_tar_is_an_error(tmp_path: Path):
+    plant_clean(tmp_path / "photos", count=3)
+    archive = tmp_path / "photos.tar"
+    pack_tar(tmp_path / "photos", archive)
+    whole = archive.read_bytes()
+    with tarfile.open(archive) as members:
+        headers = [member.offset for member in members]
+    for place in headers:
+        for byte in (0, 100, 124, 148, 156, 257):  # name, mode, size, checksum, kind, magic
+            archive.write_bytes(flip(whole, place + byte))
+            with pytest.raises(UserError, match=r"photos\.tar: .*fetch it again"):
+                listed(archive)
+
+
+def test_a_plain_tar_cut_anywhere_is_an_error(tmp_path: Path):
+    plant_clean(tmp_path / "photos", count=2)
+    archive = tmp_path / "photos.tar"
+    pack_tar(tmp_path / "photos", archive)
+    whole = archive.read_bytes()
+    end = len(whole.rstrip(b"\0"))
+    for length in [*range(0, end, 512), *range(100, end, 2000)]:
+        archive.write_bytes(whole[:length])
+        with pytest.raises(UserError, match=r"photos\.tar: .*fetch it again"):
+            listed(archive)
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tgz"])
+def test_two_joined_archives_are_an_error(tmp_path: Path, suffix: str):
+    for name in ("daisy", "rose"):
+        plant_clean(tmp_path / name, (name,))
+        pack_tar(tmp_path / name, tmp_path / f"{name}{suffix}")
+    joined = tmp_path / f"photos{suffix}"
+    both = [(tmp_path / f"{name}{suffix}").read_bytes() for name in ("daisy", "rose")]
+    joined.write_bytes(b"".join(both))
+    with pytest.raises(UserError, match="or another archive is joined to it"):
+        listed(joined)
+
+
+def test_a_member_of_senseless_size_is_an_error(tmp_path: Path):
+    header = tarfile.TarInfo("daisy/1.jpg")
+    header.size = 2**62
+    (tmp_path / "photos.tar").write_bytes(header.tobuf(tarfile.GNU_FORMAT) + bytes(2048))
+    with pytest.raises(UserError, match=r"photos\.tar: .*fetch it again"):
+        listed(tmp_path / "photos.tar")
+
+
+def test_headers_of_long_names_without_end_are_an_error(tmp_path: Path):
+    header = tarfile.TarInfo("././@LongLink")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 5
+    block = header.tobuf(tarfile.GNU_FORMAT) + b"name\0".ljust(512, b"\0")
+    (tmp_path / "photos.tar").write_bytes(block * 5000 + bytes(1024))
+    with pytest.raises(UserError, match=r"photos\.tar: .*fetch it again"):
+        listed(tmp_path / "photos.tar")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("@eaDir", "#recycle", "@Recycle", "#snapshot", "$RECYCLE.BIN", "lost+found"),
+        *("System Volume Information", ".AppleDouble", ".ipynb_checkpoints", "__MACOSX"),
+    ],
+)
+def test_system_folders_are_skipped_at_every_level(tmp_path: Path, name: str):
+    plant_clean(tmp_path / "photos")
+    for place in ("", "daisy", "daisy/sub"):
+        (tmp_path / "photos" / place / name).mkdir(parents=True)
+        (tmp_path / "photos" / place / name / "1.jpg").write_bytes(jpeg(7))
+    found = listed(tmp_path / "photos")
+    assert found.classes == ["daisy", "rose"]
+    assert found.skipped == 3
+    assert len(found.candidates) == 20
+
+
+def test_dvc_files_beside_class_folders_are_skipped(tmp_path: Path):
+    plant_clean(tmp_path / "photos")
+    (tmp_path / "photos/daisy.dvc").write_text("outs: []")
+    assert listed(tmp_path / "photos").skipped == 1
