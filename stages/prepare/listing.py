@@ -6,6 +6,7 @@ the source is ever looked at.
 
 import posixpath
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,9 @@ BAD_LINKS = {
     "link_loop": "leads back to itself",
     "link_broken": "points to no file of the source",
 }
+
+SHOWN = 5
+"""Names that an error lists."""
 
 Entries = dict[str, Entry]
 """By normalized name."""
@@ -99,6 +103,7 @@ def list_photos(path: Path, max_bytes: int) -> Listing:
     source = open_source(path)
     everything = {posixpath.normpath(entry.name): entry for entry in source.entries()}
     entries = {name: entry for name, entry in everything.items() if entry.kind != "folder"}
+    _check_links_to_folders(path, everything)
     table = find_table(entries)
     names = [name for name in entries if not is_clutter(name) and name != table]
     if table:
@@ -209,20 +214,46 @@ def _unsafe(entry: Entry) -> Rejected:
     return Rejected(printable_name(entry.name), "unsafe_name", "absolute, or leads upwards")
 
 
+def _check_links_to_folders(path: Path, everything: Entries) -> None:
+    """Raise a UserError that names links to folders: one could stand for any number of photos."""
+    found = [
+        name
+        for name, entry in everything.items()
+        if entry.kind == "link" and not is_clutter(name) and _is_to_folder(entry, everything)
+    ]
+    if found:
+        shown = ", ".join(map(printable_name, sorted(found)[:SHOWN]))
+        more = f" and {len(found) - SHOWN:,} more" if found[SHOWN:] else ""
+        raise UserError(
+            f"{path}: {len(found):,} links lead to folders, which are not followed: {shown}{more}; "
+            "put the folders in their place (`cp -rL` copies what links lead to), or remove them"
+        )
+
+
+def _is_to_folder(entry: Entry, everything: Entries) -> bool:
+    target = everything.get(posixpath.normpath(entry.target))
+    return entry.to_folder or (target is not None and target.kind == "folder")
+
+
 def _check_no_class_is_lost(
     path: Path, folders: set[str], candidates: list[Candidate], rejected: list[Rejected]
 ) -> None:
     """Raise a UserError that names the class folders without a candidate, and why."""
-    reasons = {one.folder: one.reason for one in rejected if one.folder}
-    lost = (folders | set(reasons)) - {candidate.folder for candidate in candidates}
-    if lost:
-        named = ", ".join(
-            f"{printable_name(name)!r} ({reasons.get(name, 'no file that may be a photo')})"
-            for name in sorted(lost)
-        )
-        raise UserError(
-            f"{path}: no photos in {named}; add photos that can be used, or remove the folder"
-        )
+    lost = (folders | {one.folder for one in rejected}) - {one.folder for one in candidates} - {""}
+    if not lost:
+        return
+    counts = Counter((one.folder, one.reason) for one in rejected)
+    named, linked = [], False
+    for name in sorted(lost):
+        reasons = [f"{n} {reason}" for (folder, reason), n in counts.items() if folder == name]
+        linked |= any("link" in reason for reason in reasons)
+        why = ", ".join(reasons) or "no file that may be a photo"
+        named.append(f"{printable_name(name)!r} ({why})")
+    copy = "; `cp -rL` copies the files that links lead to" if linked else ""
+    raise UserError(
+        f"{path}: no photos in {', '.join(named)}; add photos that can be used, or remove the "
+        f"folder{copy}"
+    )
 
 
 def _classes(path: Path, folders: set[str]) -> list[str]:

@@ -4,6 +4,7 @@ import gzip
 import lzma
 import os
 import posixpath
+import re
 import stat
 import struct
 import tarfile
@@ -23,6 +24,9 @@ FORMAT_ERRORS = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAErro
 SENSELESS_NUMBERS = (ValueError, IndexError, OverflowError, MemoryError, RecursionError)
 DAMAGED = (*FORMAT_ERRORS, *SENSELESS_NUMBERS, OSError, EOFError, NotImplementedError)
 """What the readers of archives raise for wrong bytes."""
+
+CACHED = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
+"""Where DVC keeps a file's content; with `cache.type symlink` a tracked file is a link there."""
 
 LONGEST_LINK = 4096
 """Bytes of the longest path of any system."""
@@ -44,6 +48,8 @@ class Entry:
         Where a link points, from the top of the source.
     place : int
         Where an archive holds a file's content.
+    to_folder : bool
+        Whether a link leads to a folder, as far as the system knows.
     """
 
     name: str
@@ -51,6 +57,7 @@ class Entry:
     size: int = 0
     target: str = ""
     place: int = 0
+    to_folder: bool = False
 
 
 @dataclass(frozen=True)
@@ -197,7 +204,10 @@ def with_slashes(entries: list[Entry]) -> list[Entry]:
 def _folder_entry(inside: str, item: os.DirEntry[str]) -> Entry:
     name = inside + item.name
     if item.is_symlink():
-        return _link(name, str(Path(item.path).readlink()))
+        if CACHED.search(os.path.realpath(item.path)) and Path(item.path).is_file():
+            return Entry(name, "file", size=item.stat().st_size)
+        link = _link(name, str(Path(item.path).readlink()))
+        return replace(link, to_folder=Path(item.path).is_dir())
     if item.is_dir():
         return Entry(name, "folder")
     if not item.is_file(follow_symlinks=False):
