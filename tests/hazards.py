@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pillow_heif
 from PIL import Image, PngImagePlugin
 
 from stages.common.params import Prepare
@@ -137,6 +138,11 @@ def _frames(seed: int) -> bytes:
     return encoded(photo(seed), "GIF", save_all=True, append_images=others)
 
 
+def _heic(seed: int) -> bytes:
+    pillow_heif.register_heif_opener()
+    return encoded(photo(seed), "HEIF")
+
+
 def _two_pictures(seed: int) -> bytes:
     return encoded(photo(seed), "MPO", save_all=True, append_images=[photo(seed + 1)])
 
@@ -181,6 +187,9 @@ HAZARDS = [
     Hazard("daisy/packed-text.png", write(_text_in_png(18))),
     Hazard("daisy/lossy.webp", write(encoded(photo(19), "WEBP"))),
     Hazard("daisy/alpha.webp", write(encoded(with_alpha(20), "WEBP", lossless=True))),
+    Hazard("daisy/new.avif", write(encoded(photo(47), "AVIF"))),
+    Hazard("daisy/phone.heic", write(_heic(48))),
+    Hazard("daisy/cut.heic", write(_heic(49)[:-300]), "damaged"),
     Hazard("daisy/plain.bmp", write(encoded(photo(21), "BMP"))),
     Hazard("daisy/lzw.tif", write(encoded(photo(22), "TIFF", compression="tiff_lzw"))),
     Hazard("daisy/moving.gif", write(_frames(23))),

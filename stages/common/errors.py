@@ -1,5 +1,6 @@
 """Errors that the user can mend, and how a stage reports them."""
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -17,8 +18,11 @@ def run_stage(main: Callable[[], None]) -> None:
     """Run a stage's ``main`` and end the process.
 
     The exit code is 0 when it returned, 1 for a user's mistake and 130 for Ctrl-C.
-    A bug keeps its traceback.
+    A bug keeps its traceback. What the terminal or log cannot print is escaped.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         main()
         sys.stdout.flush()

@@ -6,6 +6,7 @@ Git and DVC ignore and which the next run removes.
 """
 
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -80,26 +81,51 @@ def new_folder(path: Path) -> Iterator[Path]:
     Raises
     ------
     UserError
-        If the folder cannot be written.
+        If the folder cannot be written, or another process is writing beside it.
     """
     path = path.resolve() if path.is_symlink() else path
     partial = partial_name(path)
-    with readable_os_errors(path):
-        _finish_replacement(path, partial)
-        if path.is_file():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        partial.mkdir(parents=True)
-    try:
-        yield partial
-        with readable_os_errors(path):
-            sync_tree(partial)
-            if path.exists():
-                path.rename(_old_name(partial))
-            partial.rename(path)
-            sync_folder(path.parent)
-    finally:
+    with _only_writer(path):
         with readable_os_errors(path):
             _finish_replacement(path, partial)
+            if path.is_file():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            partial.mkdir()
+        try:
+            yield partial
+            with readable_os_errors(path):
+                sync_tree(partial)
+                if path.exists():
+                    path.rename(_old_name(partial))
+                partial.rename(path)
+                sync_folder(path.parent)
+        finally:
+            with readable_os_errors(path):
+                _finish_replacement(path, partial)
+
+
+@contextmanager
+def _only_writer(path: Path) -> Iterator[None]:
+    """Lock the folder that `path` is in, against another process that would write there too.
+
+    The lock leaves no file behind, and ends with the process.
+    """
+    with readable_os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"{path}: another process is writing into {path.parent}; wait for it or stop it, "
+                "then run the same command again"
+            ) from error
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(folder)
 
 
 def _old_name(partial: Path) -> Path:

@@ -1,11 +1,12 @@
 """One photo's bytes to the square of pixels that the network sees.
 
 ``prepare`` and ``predict`` both come through here, so that a photo has the same pixels in both.
-JPEG, PNG, WebP, BMP, TIFF and GIF (its first frame) are decoded, told apart by content and never by
-the file's name. Whatever machine decodes a photo, the pixels are the same: all arithmetic on the
-way is on integers.
+JPEG, PNG, WebP, AVIF, BMP, TIFF and GIF (its first frame) are decoded, HEIC too where pillow-heif
+is installed. They are told apart by content and never by the file's name. Whatever machine decodes
+a photo, the pixels are the same: all arithmetic on the way is on integers.
 """
 
+import functools
 import io
 import math
 import warnings
@@ -18,7 +19,9 @@ import numpy.typing as npt
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "TIFF", "GIF")
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+"""What a HEIC file, as phones write it, says at its start; AVIF may begin alike."""
 MATTE = (255, 255, 255)
 """What shows through transparent pixels: white, as paper and most viewers have it."""
 
@@ -212,12 +215,33 @@ def _pillow_unguarded() -> Iterator[None]:
 
 
 def _open(content: bytes) -> Image.Image:
+    formats = (*FORMATS, "HEIF") if is_heic(content) else FORMATS
+    if "HEIF" in formats and not _can_read_heic():
+        raise PhotoError(
+            "unsupported", "HEIC, which needs `pip install pillow-heif`; or convert it to JPEG"
+        )
     try:
-        return Image.open(io.BytesIO(content), formats=FORMATS)
+        return Image.open(io.BytesIO(content), formats=formats)
     except UnidentifiedImageError as error:
         raise PhotoError("not_an_image", f"none of {', '.join(FORMATS)}") from error
     except Exception as error:  # a decoder fed with anything raises anything
         raise _broken(error) from error
+
+
+def is_heic(content: bytes) -> bool:
+    """Tell whether a file says at its start that it is a HEIC photo."""
+    return content[4:8] == b"ftyp" and content[8:12] in HEIC_BRANDS and b"avif" not in content[:64]
+
+
+@functools.cache
+def _can_read_heic() -> bool:
+    """Let Pillow read HEIC, if the package for it is installed."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
 
 
 def _check_limits(size_px: tuple[int, int], limits: Limits) -> None:

@@ -40,7 +40,7 @@ def describe(summary: dict[str, Any], notes: Sequence[str] = ()) -> str:
     counts = "scanned {scanned} = accepted {accepted} + rejected {rejected} + skipped {skipped}"
     lines = [counts.format(**summary)]
     lines += [
-        f"{split}: " + ", ".join(f"{number} {name}" for name, number in classes.items())
+        f"{split}: " + ", ".join(f"{name} ({number})" for name, number in classes.items())
         for split, classes in summary["photos"].items()
     ]
     lines += [

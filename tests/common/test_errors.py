@@ -1,9 +1,11 @@
+import os
 import subprocess
 import sys
 
 import pytest
 
 from stages.common.errors import UserError, run_stage
+from tests.conftest import ROOT
 
 
 def run(body: str) -> subprocess.CompletedProcess[str]:
@@ -33,3 +35,12 @@ def test_an_interrupt_is_no_success() -> None:
 def test_a_stage_that_returns_is_a_success(capsys: pytest.CaptureFixture[str]) -> None:
     run_stage(lambda: None)
     assert issubclass(UserError, Exception)
+
+
+def test_a_log_that_holds_only_ascii_gets_escapes() -> None:
+    code = "from stages.common.errors import run_stage\nrun_stage(lambda: print('gänseblümchen'))"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "g\\xe4nsebl\\xfcmchen\n"

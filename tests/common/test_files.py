@@ -192,3 +192,24 @@ def test_json_refuses_nan(tmp_path: Path) -> None:
 def test_csv_has_unix_lines_and_no_index(tmp_path: Path) -> None:
     write_csv(tmp_path / "a.csv", pd.DataFrame({"epoch": [1, 2], "loss": [0.5, 0.25]}))
     assert (tmp_path / "a.csv").read_bytes() == b"epoch,loss\n1,0.5\n2,0.25\n"
+
+
+def test_two_writers_of_one_folder_never_meet(tmp_path: Path) -> None:
+    """The second is told at once; the first one's folder is complete."""
+    with new_folder(tmp_path / "prepared") as partial:
+        (partial / "a").write_text("a")
+        code = (
+            "import sys; from pathlib import Path; from stages.common.files import new_folder\n"
+            "from stages.common.errors import run_stage\n"
+            "def main():\n    with new_folder(Path(sys.argv[1])):\n        pass\n"
+            "run_stage(main)\n"
+        )
+        second = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / "prepared")],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert second.returncode == 1
+        assert "prepared: another process is writing into" in second.stderr
+    assert [path.name for path in tmp_path.rglob("*")] == ["prepared", "a"]

@@ -1,14 +1,17 @@
 """One photo's bytes to the pixels that the network sees."""
 
 import io
+import sys
 from dataclasses import replace
 
 import numpy as np
+import pillow_heif
 import pytest
 import simplejpeg
 from PIL import Image, ImageOps
 
-from stages.common.photo import Limits, PhotoError, decode_photo, fit_square
+from stages.common import photo as module
+from stages.common.photo import Limits, PhotoError, decode_photo, fit_square, is_heic
 from tests.hazards import encoded, exif, gray_ramp, jpeg, photo, png_16_bit, png_header_of
 
 ANY = Limits(min_side_px=1, max_megapixels=1000, max_aspect_ratio=1000)
@@ -220,3 +223,31 @@ def test_pillows_own_guard_stays_armed_for_others():
     assert guard == Image.MAX_IMAGE_PIXELS
     with pytest.raises(Image.DecompressionBombError):
         Image.open(io.BytesIO(huge))
+
+
+def heic(seed: int, **options: object) -> bytes:
+    pillow_heif.register_heif_opener()
+    return encoded(photo(seed), "HEIF", **options)
+
+
+def test_heic_is_decoded_like_the_same_photo_in_another_format() -> None:
+    plain = decode_photo(encoded(photo(3), "PNG"), 32, ANY).pixels.astype(int)
+    found = decode_photo(heic(3, quality=-1), 32, ANY).pixels
+    assert np.abs(found - plain).max() < 12
+
+
+def test_avif_is_decoded_like_the_same_photo_in_another_format() -> None:
+    plain = decode_photo(encoded(photo(3), "PNG"), 32, ANY).pixels.astype(int)
+    found = decode_photo(encoded(photo(3), "AVIF", quality=100), 32, ANY).pixels
+    assert np.abs(found - plain).max() < 12
+    assert not is_heic(encoded(photo(3), "AVIF"))
+
+
+def test_heic_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = heic(3)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    module._can_read_heic.cache_clear()
+    with pytest.raises(PhotoError, match="HEIC, which needs `pip install pillow-heif`") as refused:
+        decode_photo(content, 32, ANY)
+    assert refused.value.reason == "unsupported"
+    module._can_read_heic.cache_clear()

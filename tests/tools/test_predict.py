@@ -232,7 +232,7 @@ def test_bad_photos_get_a_line_each_and_the_others_are_done(
         "inner/pipe.jpg: special_file: neither a file nor a folder of photos",
         "cut.jpg: truncated: Premature end of JPEG file",
         "empty.png: empty: the file has no bytes",
-        "text.jpg: not_an_image: none of JPEG, PNG, WEBP, BMP, TIFF, GIF",
+        "text.jpg: not_an_image: none of JPEG, PNG, WEBP, AVIF, BMP, TIFF, GIF",
     ]
 
 

@@ -6,7 +6,6 @@ done. Run it with ``python -m tools.predict PHOTO|FOLDER ...``.
 """
 
 import argparse
-import io
 import sys
 from pathlib import Path
 
@@ -23,8 +22,6 @@ from tools.predict.predicting import predict_photos
 def main() -> None:
     """Load the model, predict photo by photo, print as we go."""
     options = parse_options()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names beyond the terminal's letters
     set_deterministic(torch.get_num_threads())
     if not options.model.is_dir():
         raise UserError(
