@@ -112,7 +112,14 @@ def make_project(folder: Path, changes: dict[str, dict[str, Any]]) -> Project:
     (folder / "data").mkdir(parents=True)
     for name in ("stages", "tools", "garden"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("params.yaml", "dvc.yaml", ".dvcignore", ".gitignore", "data/dvc.yaml"):
+    for name in (
+        "params.yaml",
+        "dvc.yaml",
+        ".dvcignore",
+        ".gitattributes",
+        ".gitignore",
+        "data/dvc.yaml",
+    ):
         shutil.copy(ROOT / name, folder / name)
     shutil.copy(ROOT / "data/.gitignore", folder / "data")
     change_params(folder / "params.yaml", changes)
