@@ -386,10 +386,10 @@ def test_results_that_are_not_there_are_nothing_odd() -> None:
     assert snapshot({"params.yaml": "", "metrics/evaluation.json": {"a": None}}).problems == ()
 
 
-def test_an_odd_evaluation_is_no_result() -> None:
+def test_an_odd_evaluation_has_no_accuracy() -> None:
     odd = snapshot({"metrics/evaluation.json": {"accuracy": "1"}})
     said = give_verdict(comparison(EMPTY, odd))
-    assert "**No results yet:**" in said
+    assert "**No accuracy:**" in said
     assert "`accuracy must be a number up to 1e+12, got '1'`" in said
 
 
@@ -567,10 +567,8 @@ def test_the_verdict_says_how_far_accuracy_moved_with_both_intervals() -> None:
 
 def test_the_verdict_without_results_before_or_after() -> None:
     after = snapshot({"metrics/evaluation.json": {"accuracy": 0.5}})
-    assert "**Accuracy 50.0%**; `main` has no results yet." in give_verdict(
-        comparison(EMPTY, after)
-    )
-    assert "No results yet" in give_verdict(comparison(after, EMPTY))
+    assert "**Accuracy 50.0%**; `main` has none." in give_verdict(comparison(EMPTY, after))
+    assert "**No accuracy:**" in give_verdict(comparison(after, EMPTY))
     assert "**Accuracy unchanged**: 50.0%" in give_verdict(comparison(after, after))
 
 
@@ -578,7 +576,7 @@ def test_the_verdict_names_what_would_run_what_is_unchecked_and_what_is_missing(
     staleness = Staleness({"train": ["`stages/train` changed"]}, ["/photos"])
     said = give_verdict(comparison(EMPTY, EMPTY, staleness=staleness, behind=2))
     assert "would run `train` (`stages/train` changed), and what depends on it." in said
-    assert "Not checked, because it is not here: `/photos`." in said
+    assert "Not in this clone, so not checked: `/photos`." in said
     assert "`main` has 2 commits that this branch lacks" in said
 
 
@@ -614,9 +612,7 @@ def test_other_test_photos_are_not_comparable() -> None:
     after = side_with(0.75, ("1", "tulip", "tulip"), ("3", "rose", "rose"))
     both = comparison(before, after)
     said = give_verdict(both).splitlines()
-    assert said[1:] == [
-        "- **Not comparable: different test photos.** Accuracy 75.0%, before 50.0%."
-    ]
+    assert said[1:] == ["- **Not comparable: other test photos.** Accuracy 75.0%, before 50.0%."]
     assert "| `accuracy` | 0.5000 | 0.7500 | +0.2500 |  |" in describe_metrics(both)
     assert "| `rose` | 0.5000 | 0.7500 | +0.2500 |  |" in describe_classes(both)
     assert "better" not in write_page(both)

@@ -198,7 +198,7 @@ def test_two_branches_locks_merged_line_by_line_are_stale(clone: Path) -> None:
     lock = (clone / "dvc.lock").read_text()
     at = lock.rindex("md5: ", 0, lock.index("  train:"))
     (clone / "dvc.lock").write_text(f"{lock[:at]}md5: 0{lock[at + 6 :]}")
-    assert stale() == {"train": ["`data/prepared` is not the one that it ran with"]}
+    assert stale() == {"train": ["`data/prepared` is not what it ran with"]}
 
 
 def test_a_lock_with_conflict_marks_is_stale(clone: Path) -> None:
@@ -272,7 +272,7 @@ def test_photos_that_dvc_tracks_are_compared_by_their_hash(clone: Path) -> None:
     dvc_file.write_text(f"outs:\n- {{md5: {digest}, hash: md5, path: photos}}\n")
     assert check() == Staleness()
     edit("data/photos.dvc", digest[:4], "0000")
-    assert stale()["prepare"] == ["`data/photos` is not the one that it ran with"]
+    assert stale()["prepare"] == ["`data/photos` is not what it ran with"]
 
 
 @pytest.mark.parametrize(
@@ -397,7 +397,7 @@ def test_nothing_changed(clone: Path, report: Callable[..., str]) -> None:
     printed = report("--base", "main", "--strict", "--output", "out")
     assert printed.splitlines() == [
         "- **dvc.lock is up to date** with the code and the parameters.",
-        "- **No results yet:** run `dvc repro` and commit dvc.lock and metrics/.",
+        "- **No accuracy:** run `dvc repro`, then commit dvc.lock and metrics/.",
         "",
         f"the complete report: out/{PAGE}",
     ]
@@ -424,7 +424,7 @@ def test_a_base_without_results(clone: Path, report: Callable[..., str]) -> None
     (clone / "metrics").mkdir()
     for name in ("loss.csv", "evaluation.json"):
         (clone / "metrics" / name).write_text((clone / "code" / name).read_text())
-    assert "**Accuracy 50.0%**; `empty` has no results yet." in report("--base", "empty")
+    assert "**Accuracy 50.0%**; `empty` has none." in report("--base", "empty")
     assert "line [2.0000, 1.0000]" in (clone / "report" / PAGE).read_text()
 
 

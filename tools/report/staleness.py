@@ -75,7 +75,7 @@ def _why(
     yield from (each for each in changes if isinstance(each, str))  # such as "changed command"
     for dep in run.deps:
         if made.get(dep.path, dep.md5) != dep.md5:
-            yield f"{code(dep.path)} is not the one that it ran with"
+            yield f"{code(dep.path)} is not what it ran with"
     known = {item.path for item in [*run.deps, *run.outs]}
     for path, state in {**_changed(changes, "deps"), **_changed(changes, "outs")}.items():
         if isinstance(state, dict):

@@ -22,7 +22,7 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     yield _describe_staleness(comparison.staleness)
     if comparison.staleness.unchecked:
         names = listed(code(name) for name in comparison.staleness.unchecked)
-        yield f"Not checked, because it is not here: {names}."
+        yield f"Not in this clone, so not checked: {names}."
     yield _describe_accuracy(comparison)
     if comparison.paired and comparison.comparable:
         yield _describe_chance(comparison.paired)
@@ -52,11 +52,11 @@ def _describe_accuracy(comparison: Comparison) -> str:
     before = _accuracy(comparison.before.evaluation or {})
     after = _accuracy(comparison.after.evaluation or {})
     if not after:
-        return "**No results yet:** run `dvc repro` and commit dvc.lock and metrics/."
+        return "**No accuracy:** run `dvc repro`, then commit dvc.lock and metrics/."
     if not before:
-        return f"**Accuracy {after}**; {code(comparison.base)} has no results yet."
+        return f"**Accuracy {after}**; {code(comparison.base)} has none."
     if not comparison.comparable:
-        return f"**Not comparable: different test photos.** Accuracy {after}, before {before}."
+        return f"**Not comparable: other test photos.** Accuracy {after}, before {before}."
     accuracy = comparison.metrics["accuracy"]
     if not accuracy.difference:
         return f"**Accuracy unchanged**: {after}."
