@@ -1,8 +1,7 @@
-"""Is the built-in garden a real task? What simple models make of it.
+"""Is the built-in garden a real task? What simple models make of it: README.md.
 
 Run it with ``python -m benchmarks.garden`` after ``make repro``. It prints the test accuracy of a
-linear classifier that sees only a photo's colors, and of the tutorial's CNN; metrics/
-evaluation.json holds that of the pipeline.
+linear classifier that sees only a photo's colors, of the tutorial's CNN, and of the pipeline.
 """
 
 import json

@@ -1,19 +1,16 @@
-"""How long prepare takes, against bare loops that only decode and scale.
+"""How long prepare takes, against bare loops that only decode and scale: docs/photos.md.
 
-Run it with ``FLOWERBED_PHOTOS=folder python -m benchmarks.prepare_speed``. Every round runs every
-contender once, so that a busy machine slows all of them alike; the ratios are medians over rounds.
-Beside the clock it gives the seconds that all cores spent, which others on the machine change less.
-The larger photos are made from the folder's own, enlarged and with fresh noise. simplejpeg and
-Pillow are the project's; torchvision too; pyvips and OpenCV take part where they are installed.
+Run it with ``FLOWERBED_PHOTOS=folder python -m benchmarks.prepare_speed [rounds]``; the folder has
+one folder of JPEGs per class. Every round runs every contender once, so that a busy machine slows
+all of them alike; figures are medians over rounds. The larger photos are made from the folder's
+own, enlarged and with fresh noise.
 """
 
-import importlib
-import importlib.util
-import io
 import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from functools import partial
 from multiprocessing import Pool
@@ -21,138 +18,117 @@ from pathlib import Path
 
 import numpy as np
 import simplejpeg
-import torch
 from PIL import Image, ImageOps
-from torchvision.io import ImageReadMode, decode_jpeg, read_file
-from torchvision.transforms.v2 import functional
 
-from benchmarks.timing import SETTINGS, SIZE_PX, spent
+from stages.common.params import load_params
 from stages.common.workers import cores
 from stages.prepare.stage import prepare_store
+
+PREPARE = load_params().prepare
+SIZE_PX = PREPARE.image_size_px
+ENOUGH_PX = 3 * SIZE_PX // 2
+"""Decoders that can scale down while they decode keep this much."""
 
 SETS = {
     "as they are": (None, 3400),
     "640 x 480": ((640, 480), 1500),
     "1600 x 1200": ((1600, 1200), 900),
 }
+"""The photos' size, None for their own, and how many."""
 
 
-def usual(path: Path) -> np.ndarray:
-    """Decode and scale as most scripts do: whole, turned, converted, fitted."""
+def usual(path: Path) -> None:
+    """Decode and scale as most scripts do: all pixels, turned upright, converted, fitted."""
     with Image.open(path) as image:
-        return np.asarray(
-            ImageOps.fit(ImageOps.exif_transpose(image).convert("RGB"), (SIZE_PX,) * 2)
-        )
+        ImageOps.fit(ImageOps.exif_transpose(image).convert("RGB"), (SIZE_PX, SIZE_PX))
 
 
-def with_pillow(path: Path) -> np.ndarray:
+def with_pillow(path: Path) -> None:
     """Decode with Pillow, scaled down by draft where that leaves enough."""
     with Image.open(path) as image:
-        image.draft("RGB", (3 * SIZE_PX // 2, 3 * SIZE_PX // 2))
-        return _middle(image)
+        image.draft("RGB", (ENOUGH_PX, ENOUGH_PX))
+        ImageOps.fit(image, (SIZE_PX, SIZE_PX), Image.Resampling.HAMMING)
 
 
-def with_simplejpeg(path: Path) -> np.ndarray:
+def with_simplejpeg(path: Path) -> None:
     """Decode with simplejpeg, scaled down where that leaves enough."""
-    enough = 3 * SIZE_PX // 2
     pixels = simplejpeg.decode_jpeg(
-        path.read_bytes(), min_width=enough, min_height=enough, min_factor=2
+        path.read_bytes(), min_width=ENOUGH_PX, min_height=ENOUGH_PX, min_factor=2
     )
-    return _middle(Image.fromarray(pixels))
+    ImageOps.fit(Image.fromarray(pixels), (SIZE_PX, SIZE_PX), Image.Resampling.HAMMING)
 
 
-def with_torchvision(path: Path) -> np.ndarray:
+def with_torchvision(path: Path) -> None:
     """Decode and scale with torchvision, on one thread per process."""
+    # Not at the top: prepare's workers import this file, and would be charged for PyTorch.
+    import torch
+    from torchvision.io import ImageReadMode, decode_jpeg, read_file
+    from torchvision.transforms.v2 import functional
+
     torch.set_num_threads(1)
     photo = decode_jpeg(read_file(str(path)), ImageReadMode.RGB)
     square = functional.center_crop(photo, [min(photo.shape[1:])] * 2)
-    scaled = functional.resize(square, [SIZE_PX, SIZE_PX], antialias=True)
-    return np.ascontiguousarray(scaled.permute(1, 2, 0).numpy())
+    functional.resize(square, [SIZE_PX, SIZE_PX], antialias=True)
 
 
-def with_pyvips(path: Path) -> np.ndarray:
-    """Decode and scale with libvips' thumbnail."""
-    pyvips = importlib.import_module("pyvips")
-    return np.asarray(
-        pyvips.Image.thumbnail(str(path), SIZE_PX, height=SIZE_PX, crop="centre").numpy()
-    )
+def on_all_cores(decode: Callable[[Path], None], paths: list[Path]) -> None:
+    """Decode every photo in some process, and forget it."""
+    with Pool(cores()) as pool:
+        for _ in pool.imap_unordered(decode, paths, chunksize=16):
+            pass
 
 
-def _middle(image: Image.Image) -> np.ndarray:
-    side = min(image.size)
-    left, top = (image.width - side) / 2, (image.height - side) / 2
-    box = (left, top, left + side, top + side)
-    return np.asarray(image.resize((SIZE_PX,) * 2, Image.Resampling.HAMMING, box=box))
+def on_one_core(decode: Callable[[Path], None], paths: list[Path]) -> None:
+    """Decode every photo in this process, and forget it."""
+    for path in paths:
+        decode(path)
 
 
-BARE = {"Pillow": with_pillow, "simplejpeg": with_simplejpeg, "torchvision": with_torchvision}
-if importlib.util.find_spec("pyvips"):
-    BARE["pyvips"] = with_pyvips
-
-
-def discard(job: tuple[Callable[[Path], np.ndarray], Path]) -> None:
-    """Decode in a worker, and send nothing back."""
-    decode, path = job
-    decode(path)
-
-
-def contenders(folder: Path, store: Path) -> dict[str, Callable[[], object]]:
-    """Return what is timed: prepare, the usual loop, and each decoder on all cores."""
-    paths = sorted(folder.rglob("*.jpg"))
-
-    def bare(decode: Callable[[Path], np.ndarray]) -> None:
-        with Pool(cores()) as pool:
-            for _ in pool.imap_unordered(discard, [(decode, path) for path in paths], chunksize=16):
-                pass
-
-    def prepare() -> None:
-        shutil.rmtree(store, ignore_errors=True)
-        store.mkdir()
-        prepare_store(folder, SETTINGS, store)
-
-    timed: dict[str, Callable[[], object]] = {"prepare": prepare}
-    timed["usual loop, one process"] = lambda: [usual(path) for path in paths]
-    for name, decode in BARE.items():
-        timed[f"bare {name}, {cores()} processes"] = partial(bare, decode)
-    return timed
+def prepare(folder: Path, store: Path) -> None:
+    """Run the stage's own function."""
+    shutil.rmtree(store, ignore_errors=True)
+    store.mkdir()
+    prepare_store(folder, PREPARE, store)
 
 
 def enlarge(source: Path, folder: Path, size: tuple[int, int] | None, count: int) -> None:
     """Copy `count` photos, as many of each class, enlarged to `size` and with fresh noise."""
     classes = sorted(path for path in source.iterdir() if path.is_dir())
-    for name in classes:
-        (folder / name.name).mkdir(parents=True)
-        for number, path in enumerate(sorted(name.iterdir())[: count // len(classes)]):
-            target = folder / name.name / f"{number:04d}.jpg"
+    for class_folder in classes:
+        (folder / class_folder.name).mkdir(parents=True)
+        paths = sorted(class_folder.iterdir())[: count // len(classes)]
+        for number, path in enumerate(paths):
+            target = folder / class_folder.name / f"{number:04d}.jpg"
             if size is None:
                 shutil.copy(path, target)
                 continue
-            large = np.asarray(
-                Image.open(path).convert("RGB").resize(size, Image.Resampling.BICUBIC)
-            )
+            with Image.open(path) as image:
+                large = np.asarray(image.convert("RGB").resize(size, Image.Resampling.BICUBIC))
             noise = np.random.default_rng(number).normal(0, 4, large.shape)
             noisy = np.clip(large + noise, 0, 255).astype(np.uint8)
-            stream = io.BytesIO()
-            Image.fromarray(noisy).save(stream, "JPEG", quality=88)
-            target.write_bytes(stream.getvalue())
+            Image.fromarray(noisy).save(target, quality=88)
 
 
 def compare(folder: Path, store: Path, rounds: int) -> None:
-    """Time all contenders in turn, and print milliseconds a photo and ratios."""
-    timed = contenders(folder, store)
-    times: dict[str, list[np.ndarray]] = {name: [] for name in timed}
+    """Time all contenders in turn; print milliseconds per photo, and prepare's time over theirs."""
+    paths = sorted(folder.rglob("*.jpg"))
+    contenders = {
+        "prepare": partial(prepare, folder, store),
+        "bare simplejpeg": partial(on_all_cores, with_simplejpeg, paths),
+        "bare Pillow, draft": partial(on_all_cores, with_pillow, paths),
+        "bare torchvision": partial(on_all_cores, with_torchvision, paths),
+        "usual loop, one process": partial(on_one_core, usual, paths),
+    }
+    with_torchvision(paths[0])  # imports PyTorch before the clock starts
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
-        for name, run in timed.items():
-            start = spent()
+        for name, run in contenders.items():
+            start = time.perf_counter()
             run()
-            times[name].append(spent() - start)
-    count = sum(1 for _ in folder.rglob("*.jpg"))
-    prepare = np.array(times["prepare"])
-    print(f"{'ms a photo':32s}{'clock':>8s}{'cores':>8s}{'prepare / this: clock, cores':>32s}")
-    for name, found in times.items():
-        clock, cpu = 1000 * np.median(found, axis=0) / count
-        clock_ratio, cpu_ratio = np.median(prepare / np.array(found), axis=0)
-        print(f"{name:32s}{clock:8.2f}{cpu:8.2f}{clock_ratio:24.2f}{cpu_ratio:8.2f}")
+            seconds[name].append(time.perf_counter() - start)
+    for name, found in seconds.items():
+        ratio = np.median(np.divide(seconds["prepare"], found))
+        print(f"{name:25}{1000 * np.median(found) / len(paths):8.2f} ms{ratio:8.2f}")
 
 
 def main() -> None:
@@ -165,7 +141,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary, "photos")
             enlarge(source, folder, size, count)
-            print(f"\n{title}, {count} photos, {cores()} cores")
+            print(f"\n{title}, {count} photos, {cores()} cores: per photo, prepare / this")
             compare(folder, Path(temporary, "store"), rounds)
 
 

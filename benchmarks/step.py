@@ -1,9 +1,9 @@
-"""How long a training step takes, against the bare forward, backward and step of the optimizer.
+"""How long a training step takes, against a bare one: docs/recipe.md, docs/scale.md.
 
 Run it with ``python -m benchmarks.step [rounds]`` after ``make repro``, with params.yaml as it is.
-The bare step sees one batch that lies ready on the device; ours is the training loop itself, which
-also gathers the photos, augments them, averages the weights and sums the loss. Both in turn, a few
-steps each; the ratios are medians over rounds.
+The bare step is forward, backward and the optimizers' step on one batch that lies ready on the
+device. Ours also gathers the photos, augments them, averages the weights and sums the loss. They
+take turns, a few steps each; figures are medians over rounds.
 """
 
 import sys
@@ -49,7 +49,7 @@ class Contest:
         return load_batches(self.training.train_set, self.batches, 0, self.training.world)
 
     def fed(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return a batch as the network sees it."""
+        """Return a batch's inputs and labels, augmented and on the device."""
         images, labels, positions = (each.to(self.device) for each in batch)
         return self.augment(images, positions), labels
 
@@ -72,7 +72,7 @@ class Contest:
                 optimizer.step()
 
     def feed(self) -> None:
-        """Gather STEPS batches and augment them, and nothing else."""
+        """Only gather STEPS batches and augment them."""
         for batch in self.loader():
             self.fed(batch)
 

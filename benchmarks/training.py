@@ -1,4 +1,4 @@
-"""What the benchmarks of the training share: a training as ``python -m stages.train`` builds it."""
+"""A training as ``python -m stages.train`` builds it, for the benchmarks that need one."""
 
 from stages.common.device import choose_device
 from stages.common.params import Params
@@ -9,7 +9,7 @@ from stages.train.training import Training
 
 
 def new_training(params: Params, store: Store) -> Training:
-    """Return a training in this process, from its first weights."""
+    """Return a training that runs in this process."""
     device = choose_device(params.train.device, "train.device")
     start = build_initial_model(params, store.meta)
     return Training(start, store, params.train, World(device))

@@ -1,8 +1,8 @@
-"""The tutorial's CNN and loop, kept as it is usually written, against ours on the same photos.
+"""The tutorial's CNN and loop, as they are usually written, against ours: docs/recipe.md.
 
 Run it with ``python -m benchmarks.tutorial [epochs]`` after ``dvc repro``: both train on the photos
-that data/prepared was made from, split as they are there. It prints each one's accuracy on the test
-split after every epoch, and the seconds until then; 0 epochs of the tutorial's leave ours alone.
+that data/prepared was made from, with the same split. It prints each one's accuracy on the test
+split after every epoch, and the seconds until then. With 0 epochs only ours trains.
 """
 
 import sys
@@ -30,8 +30,11 @@ from stages.train.training import Training
 BATCH_SIZE = 32
 LEARNING_RATE = 0.001
 
-STEPS = (0.66, 0.71, 0.75, 0.86)
-"""Accuracies whose times are compared, beside the tutorial's last one."""
+TARGETS = (0.66, 0.71, 0.75, 0.86)
+"""Accuracies to which the times are compared, beside the tutorial's last one."""
+
+Accuracies = list[tuple[float, float]]
+"""Accuracy on the test split, and seconds of training until then, after every epoch."""
 
 
 class TutorialCNN(nn.Module):
@@ -100,36 +103,30 @@ def train_tutorial(photos: Path, splits: pd.DataFrame, epochs: int) -> Iterator[
 
 
 class Watch(Checkpoints):
-    """Looks at the accuracy on the test split after every epoch, and saves nothing.
-
-    Attributes
-    ----------
-    found : list of (float, float)
-        Accuracy and seconds after every epoch.
-    """
+    """Measures the accuracy on the test split after every epoch, and saves nothing."""
 
     def __init__(self, training: Training, store: Store) -> None:
         super().__init__(Path("unused"), {})
         self.training, self.store = training, store
-        self.found: list[tuple[float, float]] = []
-        self.looked = 0.0
+        self.found: Accuracies = []
+        self.measuring_seconds = 0.0
 
     def save(self, state: StateDict) -> None:
-        """Look, if an epoch has just ended."""
+        """Measure, if an epoch has just ended."""
         if len(state["history"]) == len(self.found):
             return
-        seconds = state["clock"]["total"] - self.looked
+        seconds = state["clock"]["total"] - self.measuring_seconds
         start = time.perf_counter()
         test = self.store.indices("test")
         classifier = Classifier(self.training.state.ema.module, self.training.card)
         predicted = classifier.probabilities(self.store.images[test]).argmax(axis=1)
         self.found.append((float((predicted == self.store.labels[test]).mean()), seconds))
         show(len(self.found), *self.found[-1])
-        self.looked += time.perf_counter() - start  # looking is no part of the training
+        self.measuring_seconds += time.perf_counter() - start
 
 
-def train_ours(params: Params, store: Store) -> list[tuple[float, float]]:
-    """Train as params.yaml says; return accuracy and seconds after every epoch."""
+def train_ours(params: Params, store: Store) -> Accuracies:
+    """Train as params.yaml says."""
     training = new_training(params, store)
     watch = Watch(training, store)
     training.run(watch, StopRequest())
@@ -137,11 +134,11 @@ def train_ours(params: Params, store: Store) -> list[tuple[float, float]]:
 
 
 def show(epoch: int, accuracy: float, seconds: float) -> None:
-    """Print what an epoch came to."""
+    """Print an epoch's line."""
     print(f"epoch {epoch:2d}  accuracy {accuracy:6.1%}  {seconds:5.0f} s", flush=True)
 
 
-def until(found: list[tuple[float, float]], accuracy: float) -> str:
+def until(found: Accuracies, accuracy: float) -> str:
     """Return the seconds until an accuracy was first reached."""
     return next((f"{seconds:.0f} s" for reached, seconds in found if reached >= accuracy), "never")
 
@@ -160,7 +157,7 @@ def main() -> None:
         show(epoch, *tutorial[-1])
     print("flowerbed:")
     ours = train_ours(params, store)
-    for accuracy in sorted({*STEPS, *(accuracy for accuracy, _ in tutorial[-1:])}):
+    for accuracy in sorted({*TARGETS, *(accuracy for accuracy, _ in tutorial[-1:])}):
         print(f"to {accuracy:.1%}: {until(tutorial, accuracy)}, ours {until(ours, accuracy)}")
 
 

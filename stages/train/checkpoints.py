@@ -19,7 +19,6 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from stages.common.errors import UserError
 from stages.common.files import readable_os_errors, write_bytes
 
 KEYS_KEPT = 3
@@ -51,22 +50,19 @@ class Checkpoints:
     def locked(self) -> Iterator[None]:
         """Take the training for this process; drop the oldest checkpoints of other trainings.
 
-        Raises
-        ------
-        UserError
-            If another process is at the same training.
+        If another process is at the same training, as a second worker of a queue may be, wait for
+        it, and say so once.
         """
         owner, lock = self.folder / "pid", FileLock(self.folder / "lock")
         with readable_os_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 lock.acquire(timeout=0)
-            except Timeout as error:
+            except Timeout:
                 who = f"process {owner.read_text()}" if owner.exists() else "another process"
-                raise UserError(
-                    f"{who} is at this very training already; wait for it or stop it, then run "
-                    "the same command again"
-                ) from error
+                print(f"{who} is at this very training: waiting for it to end", flush=True)
+                lock.acquire()
+                self.folder.mkdir(parents=True, exist_ok=True)  # the other one removed it
         try:
             write_bytes(owner, str(os.getpid()).encode())
             write_bytes(self.folder / "key.json", self._document.encode())

@@ -52,7 +52,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def prepared(photos: Path, params: Params, tmp_path: Path) -> Store:
-    """The store of the photos; two thirds of them are the test split, more than a pass."""
+    """The store of the photos; two thirds of them are the test split, more than a batch."""
     folder = tmp_path / "prepared"
     folder.mkdir()
     fractions = {"test_fraction": 0.7, "validation_fraction": 0.1}
@@ -62,7 +62,7 @@ def prepared(photos: Path, params: Params, tmp_path: Path) -> Store:
 
 @pytest.fixture
 def classifier(photos: Path) -> Classifier:
-    """A classifier that names the photos by turns one way or another."""
+    """A classifier that predicts each class for some of the photos."""
     torch.manual_seed(0)
     card = ModelCard(
         architecture="flowernet",
@@ -126,7 +126,7 @@ def test_predictions_equal_those_of_evaluate_to_the_last_digit(
 ) -> None:
     expected = predict_test_split(classifier, prepared)
     table = tabulate(prepared, expected)
-    assert len(table) > 32  # more than a pass
+    assert len(table) > 32  # more than a batch
     assert table["predicted"].nunique() > 1
 
     paths = [photos / path for path in table["path"]]
@@ -267,7 +267,7 @@ def test_tiny_wide_and_transparent_photos_have_an_answer(run: Runner, tmp_path: 
 
 def test_a_missing_model_is_one_clear_line(photos: Path, run: Runner, tmp_path: Path) -> None:
     with pytest.raises(
-        UserError, match=r"--model: \S+/nowhere is no folder; name the one"
+        UserError, match=r"--model: \S+/nowhere is not a folder; give the one"
     ) as raised:
         run(photos, "--model", tmp_path / "nowhere")
     assert "\n" not in str(raised.value)

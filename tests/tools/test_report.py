@@ -9,21 +9,19 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 import pytest
 
-from tools.report import snapshot as snapshots
 from tools.report.comparison import Comparison
-from tools.report.git import Revision
 from tools.report.markdown import (
     LONGEST_PAGE,
     MINUS,
+    MOST_ROWS,
     assemble,
     code,
     listed,
     plain,
     plural,
-    signed,
     table,
 )
-from tools.report.metrics import compare_numbers
+from tools.report.metrics import compare_numbers, signed
 from tools.report.page import (
     MARKER,
     describe_classes,
@@ -34,10 +32,10 @@ from tools.report.page import (
     draw_losses,
     write_page,
 )
-from tools.report.paired import compare_predictions, mcnemar_exact
+from tools.report.paired import GAINED, LOST, compare_predictions, mcnemar_exact
 from tools.report.snapshot import Snapshot, read_snapshot
 from tools.report.staleness import Staleness
-from tools.report.verdict import describe_staleness, give_verdict
+from tools.report.verdict import give_verdict
 
 EMPTY = read_snapshot(lambda path: None)
 PREDICTIONS = "path,actual,predicted,confidence\n"
@@ -64,7 +62,7 @@ def snapshot(files: Mapping[str, object]) -> Snapshot:
 
 
 def comparison(before: Snapshot, after: Snapshot, **changes: object) -> Comparison:
-    sides = {"base": Revision("main", "b" * 40), "here": Revision("wide", "a" * 40)}
+    sides = {"base": "main", "here": "wide"}
     others = {"behind": 0, "before": before, "after": after, "staleness": Staleness()}
     return Comparison(**{**sides, **others, **changes})  # type: ignore[arg-type]
 
@@ -108,7 +106,8 @@ def test_pairs_count_only_photos_of_both_tests_under_the_same_class() -> None:
         ("1", "rose", "tulip"),
     )
     paired = compare_predictions(before, after)
-    assert (paired.shared, paired.unpaired, paired.lost, paired.gained) == (4, 3, 1, 1)
+    assert (paired.shared, paired.unpaired) == (4, 3)
+    assert (paired.count(LOST), paired.count(GAINED)) == (1, 1)
     assert paired.changed["path"].tolist() == ["1", "2", "3"]
     assert paired.changed["outcome"].tolist() == ["now wrong", "now right", "still wrong"]
 
@@ -132,7 +131,7 @@ def test_pairs_count_only_photos_of_both_tests_under_the_same_class() -> None:
 def test_a_metric_is_judged_by_its_own_direction(
     name: str, before: float, after: float, verdict: str
 ) -> None:
-    assert compare_numbers({name: before}, {name: after}).loc[name, "verdict"] == verdict
+    assert compare_numbers({name: before}, {name: after})[name].verdict == verdict
 
 
 def test_a_metric_of_one_side_is_not_judged() -> None:
@@ -141,10 +140,10 @@ def test_a_metric_of_one_side_is_not_judged() -> None:
 
 
 def test_a_change_has_no_noise_of_binary_fractions() -> None:
-    assert compare_numbers({"a": 0.1}, {"a": 0.3}).loc["a", "change"] == 0.2
+    assert compare_numbers({"a": 0.1}, {"a": 0.3})["a"].difference == 0.2
 
 
-def test_bounds_become_an_interval_and_accuracy_comes_first() -> None:
+def test_the_bounds_of_an_interval_stand_beside_its_number() -> None:
     side = snapshot(
         {
             "metrics/evaluation.json": {
@@ -157,8 +156,8 @@ def test_bounds_become_an_interval_and_accuracy_comes_first() -> None:
     )
     rows = describe_metrics(comparison(EMPTY, side)).splitlines()[2:]
     assert rows == [
-        "| `accuracy` |  | 0.2000 (0.1000 to 0.3000) |  |  |",
         "| `images` |  | 9 |  |  |",
+        "| `accuracy` |  | 0.2000 (0.1000 to 0.3000) |  |  |",
     ]
 
 
@@ -202,11 +201,12 @@ def test_sentences_and_numbers() -> None:
     assert [listed(["a", "b", "c"][:n]) for n in range(4)] == ["", "a", "a and b", "a, b and c"]
     assert listed("abcd", 2) == "a, b and 2 more"
     assert (plural(1, "photo"), plural(2_000, "class")) == ("1 photo", "2,000 classes")
-    changes = [signed(number, 4) for number in (0.25, -0.00001, -1)]
+    changes = [signed(number) for number in (0.25, -0.00001, -1.0)]
     assert changes == ["+0.2500", "0", f"{MINUS}1.0000"]
-    assert signed(1234, 0) == "+1,234"
+    assert (signed(1234), signed(0)) == ("+1,234", "0")
     assert table(["a", "b"], [["1", "2"]], "row") == "| a | b |\n| :-- | --: |\n| 1 | 2 |"
-    assert table(["a"], [["1"], ["2"], ["3"]], "row", 1).endswith("| 1 |\n\nand 2 more rows.")
+    rows = [[str(i)] for i in range(MOST_ROWS + 2)]
+    assert table(["a"], rows, "row").endswith(f"| {MOST_ROWS - 1} |\n\nand 2 more rows.")
 
 
 def test_the_longest_sections_give_way_until_the_page_fits() -> None:
@@ -239,12 +239,10 @@ ODD_JSON: dict[str, object] = {
     "a list for a number": {"accuracy": [0.9]},
     "a list of names": {"classes": ["rose", "tulip"]},
     "text for a class's number": {"classes": {"rose": {"f1": "1"}}},
-    "a name twice": '{"accuracy": 1, "accuracy": 0}',
     "deep lists": '{"accuracy": ' + "[" * 100_000 + "]" * 100_000 + "}",
     "deep names": '{"a":' * 900 + "1" + "}" * 900,
     "names in names in names": '{"a":' * 9 + "1" + "}" * 9,
     "a long name with names below": {"a" * 300: {"b": 1}},
-    "half a surrogate pair": r'{"\ud800": 1}',
     "no UTF-8": b'{"\xff": 1}',
     "NUL": b"\0",
     "a picture": b"\x89PNG\r\n\x1a\n",
@@ -256,9 +254,9 @@ ODD_LOSSES = {
     "one column": "epoch\n1\n",
     "other columns": "a,b,c\n1,2,3\n",
     "a missing column": "epoch,train_loss\n1,1\n",
-    "text": f"{LOSSES}1,one,1\n",
-    "a missing number": f"{LOSSES}1,,1\n",
-    "NaN": f"{LOSSES}1,nan,1\n",
+    "text": f"{LOSSES}1,1,one\n",
+    "a missing number": f"{LOSSES}1,1,\n",
+    "NaN": f"{LOSSES}1,1,nan\n",
     "infinity": f"{LOSSES}1,1,inf\n",
     "a number above a double": f"{LOSSES}1,1,1e999\n",
     "a number above reason": f"{LOSSES}1,1,-1e13\n",
@@ -343,8 +341,6 @@ ODD_LOCK = {kind: text for kind, text in ODD_YAML.items() if kind not in BELOW} 
     "a hash as a number": f"{STAGE}deps: [{{path: a, md5: 12}}]",
     "a hash as a mapping": f"{STAGE}deps: [{{path: a, md5: {{a: b}}}}]",
     "a size as a text": f"{STAGE}deps: [{{path: a, size: big}}]",
-    "a negative size": f"{STAGE}deps: [{{path: a, size: -1}}]",
-    "a size above reason": f"{STAGE}deps: [{{path: a, size: 1{'0' * 50}}}]",
     "a size as a fraction": f"{STAGE}deps: [{{path: a, size: 1.5}}]",
     "a size that is infinite": f"{STAGE}deps: [{{path: a, size: .inf}}]",
     "a number of files as a boolean": f"{STAGE}deps: [{{path: a, nfiles: true}}]",
@@ -355,7 +351,7 @@ ODD_LOCK = {kind: text for kind, text in ODD_YAML.items() if kind not in BELOW} 
 }
 KINDS: dict[str, Mapping[str, object]] = {
     "metrics/evaluation.json": ODD_JSON,
-    "metrics/prepare.json": ODD_JSON,
+    "metrics/prepare.json": {kind: ODD_JSON[kind] for kind in ("a list", "NaN", "too many bytes")},
     "metrics/loss.csv": ODD_LOSSES,
     "metrics/predictions.csv": ODD_PREDICTIONS,
     "params.yaml": ODD_YAML,
@@ -372,36 +368,29 @@ ODD = [(path, kind, content) for path, kinds in KINDS.items() for kind, content 
 def test_odd_content_is_one_line_of_the_page(path: str, content: object) -> None:
     odd = snapshot({path: content})
     page = write_page(comparison(odd, odd))
-    lines = [line for line in page.splitlines() if "Odd content" in line]
+    lines = [line for line in page.splitlines() if "**Ignored:**" in line]
     assert len(lines) == 2  # of two sides
-    assert re.fullmatch(
-        rf"- \*\*Odd content is not used\.\*\* `here:{path}`: .{{5,200}}\.", lines[0]
-    )
-    assert write_page(comparison(EMPTY, odd)).count("Odd content") == 1
-
-
-def test_the_kinds_of_odd_content_are_many() -> None:
-    assert all(len(kinds) >= 20 for kinds in KINDS.values())
+    assert re.fullmatch(rf"- \*\*Ignored:\*\* `here:{path}`: .{{5,200}}\.", lines[0])
+    assert write_page(comparison(EMPTY, odd)).count("**Ignored:**") == 1
 
 
 def test_a_reader_that_fails_is_one_line() -> None:
     def fail(path: str) -> bytes:
         raise ValueError("can't be read: Permission denied")
 
-    assert read_snapshot(fail).odd[0] == "`params.yaml`: `can't be read: Permission denied`"
+    assert read_snapshot(fail).problems[0] == "`params.yaml`: `can't be read: Permission denied`"
 
 
 def test_results_that_are_not_there_are_nothing_odd() -> None:
-    assert EMPTY.odd == ()
-    assert snapshot({"params.yaml": "", "metrics/evaluation.json": {"a": None}}).odd == ()
+    assert EMPTY.problems == ()
+    assert snapshot({"params.yaml": "", "metrics/evaluation.json": {"a": None}}).problems == ()
 
 
-def test_an_odd_evaluation_is_not_taken_for_none() -> None:
+def test_an_odd_evaluation_has_no_accuracy() -> None:
     odd = snapshot({"metrics/evaluation.json": {"accuracy": "1"}})
     said = give_verdict(comparison(EMPTY, odd))
-    assert "**metrics/evaluation.json has no accuracy.**" in said
+    assert "**No accuracy:**" in said
     assert "`accuracy must be a number up to 1e+12, got '1'`" in said
-    assert "No results yet" not in said
 
 
 def test_dvcs_own_way_to_write_a_small_number_is_no_change() -> None:
@@ -501,6 +490,9 @@ PLACES: list[Callable[[str], dict[str, object]]] = [
     of_source,
     of_photo,
 ]
+WORST = ("HTML", "a mention", "backticks", "a pipe", "a newline", "an ANSI escape", "a turned text")
+TEXTS = HOSTILE | UNPRINTABLE
+CASES = [(of_metric, text) for text in TEXTS] + [(p, text) for p in PLACES[1:] for text in WORST]
 
 
 def outside_code(page: str) -> str:
@@ -515,32 +507,36 @@ def page_of(place: Callable[[str], dict[str, object]], text: str) -> str:
         {"params.yaml": "", "metrics/evaluation.json": {"accuracy": 1}}
         | ({"metrics/predictions.csv": written((text, text, "else"))} if place is of_photo else {})
     )
-    here = Revision(f"{text} + uncommitted changes", "a" * 40)
-    both = comparison(before, after, here=here, base=Revision(text, "b" * 40), behind=1)
+    here = f"{text} + uncommitted changes"
+    both = comparison(before, after, here=here, base=text, behind=1)
     assert not [
         letter for letter in give_verdict(both) if letter != "\n" and not letter.isprintable()
     ]
     return write_page(both)
 
 
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__)
 @pytest.mark.parametrize(
-    "text", [*HOSTILE.values(), *UNPRINTABLE.values()], ids=[*HOSTILE, *UNPRINTABLE]
+    ("place", "kind"), CASES, ids=[f"{place.__name__}: {kind}" for place, kind in CASES]
 )
-def test_hostile_text_is_only_text(place: Callable[[str], dict[str, object]], text: str) -> None:
+def test_hostile_text_is_only_text(place: Callable[[str], dict[str, object]], kind: str) -> None:
     """A page with the text has the same words and cells outside its code spans as one without."""
-    page, harmless = page_of(place, text), page_of(place, "rose")
-    assert code(text)[1:30] in page
+    page, harmless = page_of(place, TEXTS[kind]), page_of(place, "rose")
+    assert code(TEXTS[kind])[1:30] in page
     same = outside_code(page) == outside_code(harmless)
     assert same, page[:2000]
     assert {letter for letter in page if not letter.isprintable()} == {"\n"}
+
+
+def test_half_a_surrogate_pair_is_escaped() -> None:
+    side = snapshot({"metrics/evaluation.json": r'{"\ud800": 1}'})
+    assert r"| `\ud800` |  | 1 |" in write_page(comparison(EMPTY, side))
 
 
 def test_an_odd_file_is_told_as_text() -> None:
     odd = snapshot({"metrics/evaluation.json": r'{"<b>\u001b[2J@x": "\u202e![x](y)"}'})
     said = give_verdict(comparison(EMPTY, odd)).splitlines()[-1]
     assert said == (
-        r"- **Odd content is not used.** `here:metrics/evaluation.json`: `<b>\x1b[2J@x must be a "
+        r"- **Ignored:** `here:metrics/evaluation.json`: `<b>\x1b[2J@x must be a "
         r"number up to 1e+12, got '\u202e![x](y)'`."
     )
 
@@ -571,22 +567,17 @@ def test_the_verdict_says_how_far_accuracy_moved_with_both_intervals() -> None:
 
 def test_the_verdict_without_results_before_or_after() -> None:
     after = snapshot({"metrics/evaluation.json": {"accuracy": 0.5}})
-    assert "**Accuracy 50.0%**; `main` has no results yet." in give_verdict(
-        comparison(EMPTY, after)
-    )
-    odd = snapshot({"metrics/evaluation.json": "{"})
-    assert "**Accuracy 50.0%**; `main` has no accuracy." in give_verdict(comparison(odd, after))
-    assert "No results yet" in give_verdict(comparison(after, EMPTY))
-    assert "**Accuracy as before**: 50.0%" in give_verdict(comparison(after, after))
+    assert "**Accuracy 50.0%**; `main` has none." in give_verdict(comparison(EMPTY, after))
+    assert "**No accuracy:**" in give_verdict(comparison(after, EMPTY))
+    assert "**Accuracy unchanged**: 50.0%" in give_verdict(comparison(after, after))
 
 
 def test_the_verdict_names_what_would_run_what_is_unchecked_and_what_is_missing() -> None:
     staleness = Staleness({"train": ["`stages/train` changed"]}, ["/photos"])
     said = give_verdict(comparison(EMPTY, EMPTY, staleness=staleness, behind=2))
     assert "would run `train` (`stages/train` changed), and what depends on it." in said
-    assert "Not checked, since it is not here: `/photos`." in said
+    assert "Not in this clone, so not checked: `/photos`." in said
     assert "`main` has 2 commits that this branch lacks" in said
-    assert describe_staleness(staleness) in said
 
 
 def test_chance_is_named_only_where_it_explains_the_change() -> None:
@@ -649,11 +640,11 @@ def test_data_names_only_the_numbers_that_changed() -> None:
     )
     assert describe_data(comparison(before, after)) == (
         "Photos: unknown.\n\n"
-        "| photos | before | after | change |\n"
-        "| :-- | --: | --: | --: |\n"
-        "| `photos.train.rose` | 5 | 6 | +1 |\n"
-        "| `photos.test.rose` | 5 | 6 | +1 |\n"
-        "| `rejected.empty` |  | 1 |  |"
+        "| number | before | after | change |  |\n"
+        "| :-- | --: | --: | --: | --: |\n"
+        "| `photos.train.rose` | 5 | 6 | +1 |  |\n"
+        "| `photos.test.rose` | 5 | 6 | +1 |  |\n"
+        "| `rejected.empty` |  | 1 |  |  |"
     )
     assert describe_data(comparison(before, before)) == "Same photos, same splits."
     assert "Not prepared yet" in describe_data(comparison(before, EMPTY))
@@ -677,7 +668,7 @@ def test_classes_of_one_side_come_first_then_those_that_changed_most() -> None:
         classes = {name: {"f1": value, "recall": 1.0} for name, value in f1.items()}
         return snapshot({"metrics/evaluation.json": evaluation(0.5, classes=classes)})
 
-    rose, iris = side(rose=0.5, tulip=0.5, lily=0.5, a=1), side(rose=0.25, iris=1.0, lily=1, a=1)
+    rose, iris = side(rose=0.5, tulip=0.5, lily=0.5, a=1), side(rose=0.25, iris=1.0, lily=1.0, a=1)
     assert describe_classes(comparison(rose, iris)).splitlines()[2:] == [
         "| `iris` |  | 1.0000 |  |  |",
         "| `tulip` | 0.5000 |  |  |  |",
@@ -707,13 +698,13 @@ def test_a_page_of_thousands_of_long_names_fits_in_a_comment(letter: str) -> Non
                 "metrics/predictions.csv": written(*rows),
                 "metrics/evaluation.json": evaluation(0.5, classes=classes, **metrics),
                 "metrics/prepare.json": {"photos": {"train": dict.fromkeys(names, number)}},
-                "metrics/loss.csv": LOSSES + "".join(f"{i},1,1e9\n" for i in range(1, 5000)),
+                "metrics/loss.csv": LOSSES + "".join(f"{i},1,1e9\n" for i in range(1, 300)),
             }
         )
 
     reasons = [f"{code(name)} changed" for name in names]
     staleness = Staleness({name: reasons for name in names}, names)  # noqa: C420
-    both = comparison(side(3), side(5), staleness=staleness, base=Revision(names[0], "a"))
+    both = comparison(side(3), side(5), staleness=staleness, base=names[0])
     page = write_page(both)
     assert page.startswith(MARKER)
     assert len(page.encode()) <= LONGEST_PAGE
@@ -735,8 +726,8 @@ def test_a_table_says_how_many_rows_it_leaves_out() -> None:
         )
 
     page = write_page(comparison(side(3), side(5)))
-    for rest in ("960 more parameters", "980 more classes", "920 more photos", "960 more metrics"):
-        assert f"and {rest}." in page
+    for rest in ("parameters", "classes", "photos", "metrics"):
+        assert f"and 950 more {rest}." in page
 
 
 # curves
@@ -761,9 +752,3 @@ def test_curves_end_where_the_shorter_one_ends() -> None:
     assert text.startswith("Curves: orange `main` and blue `wide`, to epoch 2:\n\n```mermaid\n")
     assert '"plotColorPalette": "#d55e00, #0072b2"' in text
     assert "line [4.0000, 2.0000]\n  line [3.0000, 2.0000]\n```" in text
-
-
-def test_every_file_that_is_read_has_a_largest_size() -> None:
-    asked: list[str] = []
-    read_snapshot(lambda path: asked.append(path))
-    assert {f".{path.rpartition('.')[2]}" for path in asked} <= set(snapshots.LARGEST_BYTES)

@@ -17,7 +17,6 @@ from tests.project import Project
 from tools.report import git
 from tools.report.__main__ import PAGE, STALE, main
 from tools.report.comparison import compare
-from tools.report.git import Revision
 from tools.report.snapshot import file_here, read_snapshot
 from tools.report.staleness import Staleness, check_staleness
 
@@ -143,40 +142,40 @@ def test_another_way_to_write_a_number_is_up_to_date(clone: Path) -> None:
             "params.yaml",
             "lr: 0.00001",
             "lr: 0.1",
-            {"train": ["`train.lr` is `0.1`, it ran with `1e-05`"]},
+            {"train": ["`train.lr` modified"]},
         ),
         (
             "params.yaml",
             "  epochs: 2\n",
             "",
-            {"train": ["`train.epochs` is nothing, it ran with `2`"]},
+            {"train": ["`train.epochs` modified"]},
         ),
         (
             "params.yaml",
             "seed: 0",
             "seed: 1",
-            {"data/dvc.yaml:garden": ["`garden.seed` is `1`, it ran with `0`"]},
+            {"data/dvc.yaml:garden": ["`garden.seed` modified"]},
         ),
-        ("code/train/loop.txt", "l", "L", {"train": ["`code/train` changed"]}),
-        ("evaluation.json", "0.5", "1", {"evaluate": ["`evaluation.json` changed"]}),
-        ("dvc.yaml", "cp code/ev", "cp  code/ev", {"evaluate": ["its command changed"]}),
+        ("code/train/loop.txt", "l", "L", {"train": ["`code/train` modified"]}),
+        ("evaluation.json", "0.5", "1", {"evaluate": ["`evaluation.json` modified"]}),
+        ("dvc.yaml", "cp code/ev", "cp  code/ev", {"evaluate": ["changed command"]}),
         (
             "dvc.yaml",
             "deps: [model.txt]",
             "deps: [model.txt, code/loss.csv]",
-            {"evaluate": ["`code/loss.csv` is new"]},
+            {"evaluate": ["`code/loss.csv` new"]},
         ),
         (
             "dvc.yaml",
             "deps: [model.txt]",
             "deps: [model.txt, data/prepared]",
-            {"evaluate": ["`data/prepared` is new"]},
+            {"evaluate": ["`data/prepared` new"]},
         ),
         (
             "dvc.yaml",
             "outs: [model.txt]",
             "outs: [model.txt, more.txt]",
-            {"train": ["`more.txt` is new"]},
+            {"train": ["`more.txt` new"]},
         ),
     ],
 )  # fmt: skip
@@ -189,9 +188,9 @@ def test_what_changed_is_named_with_what_would_run(
 
 def test_a_tracked_file_that_is_missing_would_run_its_stage(clone: Path) -> None:
     (clone / "loss.csv").unlink()
-    assert stale() == {"train": ["`loss.csv` is missing"]}
+    assert stale() == {"train": ["`loss.csv` deleted"]}
     (clone / "code/prepare.txt").unlink()
-    assert stale()["prepare"] == ["`code/prepare.txt` is missing"]
+    assert stale()["prepare"] == ["`code/prepare.txt` deleted"]
 
 
 def test_two_branches_locks_merged_line_by_line_are_stale(clone: Path) -> None:
@@ -199,13 +198,13 @@ def test_two_branches_locks_merged_line_by_line_are_stale(clone: Path) -> None:
     lock = (clone / "dvc.lock").read_text()
     at = lock.rindex("md5: ", 0, lock.index("  train:"))
     (clone / "dvc.lock").write_text(f"{lock[:at]}md5: 0{lock[at + 6 :]}")
-    assert stale() == {"train": ["`data/prepared` is not the one that it ran with"]}
+    assert stale() == {"train": ["`data/prepared` is not what it ran with"]}
 
 
 def test_a_lock_with_conflict_marks_is_stale(clone: Path) -> None:
     edit("dvc.lock", "stages:\n", "<<<<<<< HEAD\nstages:\n")
     assert stale() == {
-        "all stages": ["`dvc.lock` can't be read, as after a merge conflict: remove it"]
+        "all stages": ["`'./dvc.lock' is invalid (possible merge conflicts).`; remove that file"]
     }
 
 
@@ -261,7 +260,7 @@ def test_photos_that_nothing_makes_are_compared_where_they_are(clone: Path) -> N
         edit(path, "data/demo", "data/photos")
     (clone / "data/photos").mkdir()
     (clone / "data/photos/1.jpg").write_text("another photo\n")
-    assert stale() == {"prepare": ["`data/photos` changed"]}
+    assert stale() == {"prepare": ["`data/photos` modified"]}
 
 
 def test_photos_that_dvc_tracks_are_compared_by_their_hash(clone: Path) -> None:
@@ -273,7 +272,7 @@ def test_photos_that_dvc_tracks_are_compared_by_their_hash(clone: Path) -> None:
     dvc_file.write_text(f"outs:\n- {{md5: {digest}, hash: md5, path: photos}}\n")
     assert check() == Staleness()
     edit("data/photos.dvc", digest[:4], "0000")
-    assert stale()["prepare"] == ["`data/photos` is not the one that it ran with"]
+    assert stale()["prepare"] == ["`data/photos` is not what it ran with"]
 
 
 @pytest.mark.parametrize(
@@ -339,14 +338,14 @@ def test_parameters_that_cannot_be_read_are_one_clear_line(clone: Path) -> None:
 def test_a_branch_that_is_only_at_the_origin_is_found(clone: Path) -> None:
     run(clone, "git", "checkout", "--quiet", "-b", "mine")
     run(clone, "git", "branch", "--delete", "--quiet", "main")
-    assert git.find_revision("main").name == "origin/main"
-    assert git.find_revision("HEAD~1").commit == git.find_revision("empty").commit
+    assert git.find_commit("main")[0] == "origin/main"
+    assert git.find_commit("HEAD~1")[1] == git.find_commit("empty")[1]
 
 
 def test_an_experiment_is_found_by_its_name(clone: Path) -> None:
-    head = git.find_revision("HEAD").commit
+    _, head = git.find_commit("HEAD")
     run(clone, "git", "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/slow-one", "HEAD~1")
-    assert git.find_revision("slow-one") == Revision("slow-one", git.find_revision("HEAD~1").commit)
+    assert git.find_commit("slow-one") == ("slow-one", git.find_commit("HEAD~1")[1])
 
 
 @pytest.mark.parametrize(
@@ -358,7 +357,7 @@ def test_an_experiment_is_found_by_its_name(clone: Path) -> None:
 )  # fmt: skip
 def test_a_base_that_is_no_commit_is_one_clear_line(clone: Path, name: str) -> None:
     with pytest.raises(UserError, match="no such commit in this clone") as caught:
-        git.find_revision(name)
+        git.find_commit(name)
     assert "\n" not in str(caught.value)
 
 
@@ -368,13 +367,13 @@ def test_a_folder_without_git_is_one_clear_line(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     with pytest.raises(UserError, match="not a git repository"):
-        git.find_revision("main")
+        git.find_commit("main")
 
 
 def test_commits_of_the_base_that_are_not_here_are_counted(clone: Path) -> None:
     run(clone, "git", "checkout", "--quiet", "-b", "old", "HEAD~1")
-    assert git.commits_behind(git.find_revision("main")) == 1
-    assert git.commits_behind(git.find_revision("HEAD")) == 0
+    assert git.commits_behind(git.find_commit("main")[1]) == 1
+    assert git.commits_behind(git.find_commit("HEAD")[1]) == 0
 
 
 # the command
@@ -398,7 +397,7 @@ def test_nothing_changed(clone: Path, report: Callable[..., str]) -> None:
     printed = report("--base", "main", "--strict", "--output", "out")
     assert printed.splitlines() == [
         "- **dvc.lock is up to date** with the code and the parameters.",
-        "- **No results yet:** run `dvc repro` and commit dvc.lock and metrics/.",
+        "- **No accuracy:** run `dvc repro`, then commit dvc.lock and metrics/.",
         "",
         f"the complete report: out/{PAGE}",
     ]
@@ -425,7 +424,7 @@ def test_a_base_without_results(clone: Path, report: Callable[..., str]) -> None
     (clone / "metrics").mkdir()
     for name in ("loss.csv", "evaluation.json"):
         (clone / "metrics" / name).write_text((clone / "code" / name).read_text())
-    assert "**Accuracy 50.0%**; `empty` has no results yet." in report("--base", "empty")
+    assert "**Accuracy 50.0%**; `empty` has none." in report("--base", "empty")
     assert "line [2.0000, 1.0000]" in (clone / "report" / PAGE).read_text()
 
 
@@ -454,9 +453,9 @@ def test_a_link_out_of_the_project_is_not_followed_into_a_device(clone: Path) ->
     (clone / "metrics").mkdir()
     (clone / "metrics/evaluation.json").symlink_to("/dev/zero")
     (clone / "metrics/loss.csv").mkdir()
-    assert compare("main").after.odd == (
-        "`metrics/loss.csv`: `can't be read: Is a directory`",
-        "`metrics/evaluation.json`: `is a device`",
+    assert compare("main").after.problems == (
+        "`metrics/evaluation.json`: `is no file`",
+        "`metrics/loss.csv`: `is no file`",
     )
 
 

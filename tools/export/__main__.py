@@ -1,8 +1,8 @@
 """Write the trained model as one ONNX file: models, data/prepared -> flowers.onnx.
 
 The file takes photos as bytes and gives probabilities; its metadata says how to make the one and
-read the other. It is written only after ONNX Runtime has named every photo of the test split as
-PyTorch does. Run it with ``python -m tools.export models --onnx flowers.onnx``.
+read the other. It is written only after ONNX Runtime and PyTorch have classified every photo of the
+test split alike. Run it with ``python -m tools.export models --onnx flowers.onnx``.
 """
 
 import argparse
@@ -32,11 +32,12 @@ def main() -> None:
     classifier = load_classifier(options.model, torch.device("cpu"))
     store = open_store(options.store)
     content = convert(classifier)
-    agreement = compare(content, classifier, store)
+    difference = compare(content, classifier, store)
     write_bytes(options.onnx, content)
+    photos = len(store.indices("test"))
     print(
-        f"{options.onnx}: {len(content) / 1e6:.1f} MB; all {agreement.photos} test photos are "
-        f"named as by PyTorch; largest difference of a probability {agreement.difference:.1g}"
+        f"{options.onnx}: {len(content) / 1e6:.1f} MB; all {photos} test photos are classified as "
+        f"by PyTorch; probabilities differ by at most {difference:.1g}"
     )
 
 
@@ -52,7 +53,7 @@ def parse_options() -> argparse.Namespace:
         type=Path,
         default=STORE,
         metavar="FOLDER",
-        help=f"whose test split both are compared on ({STORE})",
+        help=f"the store whose test split is predicted with both ({STORE})",
     )
     return parser.parse_args()
 
@@ -62,8 +63,8 @@ def check_extra() -> None:
     missing = [name for name in EXTRA if not find_spec(name)]
     if missing:
         raise UserError(
-            f"export needs {', '.join(missing)}, not installed here; `make setup` installs all of "
-            f"the lock, or `pip install {' '.join(missing)}` these alone"
+            f"export needs {', '.join(missing)}, not installed here; run `make setup`, or "
+            f"`pip install {' '.join(missing)}`"
         )
 
 

@@ -12,8 +12,8 @@ from stages.common.classifier import Classifier, average_views, to_input
 
 STEPS = (
     "Turn the photo upright by its EXIF orientation; convert it to RGB, transparency on white; "
-    "scale its shorter side to image_size_px with a Hamming filter and cut the middle of the "
-    "longer one; give the bytes as they are. Normalisation with mean and std, and the average over "
+    "scale its shorter side to image_size_px with a Hamming filter and crop the middle of the "
+    "longer one; give the bytes as they are. Normalization with mean and std, and the average over "
     "the photo and its mirror image, are in the model."
 )
 
@@ -21,8 +21,7 @@ STEPS = (
 class Graph(nn.Module):
     """What the file holds: from photos as bytes to probabilities.
 
-    The mean and standard deviation of the card are in it, and the mirror image too, so that there
-    is little for another program to get wrong.
+    Normalization and the mirror image are inside, to leave other programs little to get wrong.
     """
 
     def __init__(self, classifier: Classifier) -> None:
@@ -32,8 +31,8 @@ class Graph(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map uint8 (B, S, S, 3) to float32 (B, classes)."""
-        photos = to_input(images, self.card)
-        return average_views(self.network(photos), self.network(photos.flip(3)))
+        inputs = to_input(images, self.card)
+        return average_views(self.network(inputs), self.network(inputs.flip(3)))
 
 
 def convert(classifier: Classifier) -> bytes:
@@ -69,7 +68,7 @@ def forget_origin(graph: onnx.GraphProto) -> None:
 
 
 def describe(classifier: Classifier) -> dict[str, str]:
-    """Return the metadata: all that it takes to use the file, lists as JSON."""
+    """Return the metadata, which is all one needs to use the file; lists as JSON."""
     card = classifier.card
     return {
         "architecture": f"{card.architecture}, width {card.width}",

@@ -1,1 +1,1 @@
-"""Name the flowers in photos: ``python -m tools.predict``."""
+"""Classify the flowers in photos: ``python -m tools.predict``."""

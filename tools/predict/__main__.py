@@ -1,8 +1,8 @@
-"""Name the flowers in photos with a trained model.
+"""Classify the flowers in photos with a trained model.
 
-Reads the model's folder and the photos, nothing else: neither DVC nor Git nor params.yaml. A photo
-that cannot be used gets a line on standard error; the exit code is then 1, after the others are
-done. Run it with ``python -m tools.predict PHOTO|FOLDER ...``.
+Reads only the model's folder and the photos: neither DVC nor Git nor params.yaml. A photo that is
+rejected gets a line on standard error; the others are predicted, and the exit code is 1. Run it
+with ``python -m tools.predict PHOTO|FOLDER ...``.
 """
 
 import argparse
@@ -14,48 +14,46 @@ import torch
 from stages.common.classifier import MODELS, load_classifier
 from stages.common.device import choose_device, set_deterministic
 from stages.common.errors import UserError, run_stage
-from tools.predict.output import as_csv, as_json, as_table
-from tools.predict.photos import Complaints, find_photos
+from tools.predict.output import print_csv, print_json, print_table
+from tools.predict.photos import Rejected, find_photos
 from tools.predict.predicting import predict_photos
 
 
 def main() -> None:
-    """Load the model, predict photo by photo, print as we go."""
+    """Load the model, predict the photos, print as they are done."""
     options = parse_options()
     set_deterministic(torch.get_num_threads())
     if not options.model.is_dir():
         raise UserError(
-            f"--model: {options.model} is no folder; name the one that holds model.json and "
+            f"--model: {options.model} is not a folder; give the one that holds model.json and "
             "model.safetensors (`dvc repro` makes it, or `dvc pull` where a remote has it)"
         )
     classifier = load_classifier(options.model, choose_device("auto", "device"))
-    complaints = Complaints()
-    photos = find_photos(options.photos, complaints)
-    predictions = predict_photos(classifier, photos, options.top, complaints)
+    rejected = Rejected()
+    photos = find_photos(options.photos, rejected)
+    predictions = predict_photos(classifier, photos, options.top, rejected)
     if options.json:
-        lines = as_json(predictions)
+        print_json(predictions)
     elif options.csv:
-        lines = as_csv(predictions)
+        print_csv(predictions)
     else:
-        lines = as_table(predictions, photos, classifier.card.classes)
-    for line in lines:
-        print(line)
+        print_table(predictions, photos, classifier.card.classes)
     sys.stdout.flush()
-    if complaints.count:
+    if rejected.count:
         sys.exit(1)
 
 
 def parse_options() -> argparse.Namespace:
     """Read the command line; a wrong option ends the process with code 2."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools.predict", description="Name the flowers in photos."
+        prog="python -m tools.predict", description="Classify the flowers in photos."
     )
     parser.add_argument("photos", type=Path, nargs="+", metavar="PHOTO|FOLDER")
     parser.add_argument(
         "--model", type=Path, default=MODELS, metavar="FOLDER", help=f"the model ({MODELS})"
     )
     parser.add_argument(
-        "--top", type=positive, default=3, metavar="N", help="classes to name for each photo (3)"
+        "--top", type=positive, default=3, metavar="N", help="classes to print for each photo (3)"
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON array")

@@ -1,4 +1,4 @@
-"""The photos that the command line names, and what is wrong with some of them."""
+"""The photos that the command line names, and those of them that are rejected."""
 
 import os
 import stat
@@ -14,46 +14,52 @@ from stages.common.names import is_clutter, printable_name
 from stages.common.photo import Limits, PhotoError, decode_photo
 
 LIMITS = Limits(min_side_px=1, max_megapixels=250, max_aspect_ratio=inf)
-"""Any photo is worth an answer, but none may fill the memory: 250 megapixels take 0.75 GB."""
+"""Photos need not be good to train on, but must fit in memory: 250 megapixels take 0.75 GB."""
 
 MAX_BYTES = 2 * 10**9
 
 
-class Complaints:
-    """Lines on standard error about photos that cannot be used, and their count."""
+class Rejected:
+    """Prints a line on standard error for each photo or folder that is rejected; counts them."""
 
     def __init__(self) -> None:
         self.count = 0
 
-    def add(self, path: Path, problem: str) -> None:
-        """Say what is wrong with a photo or folder."""
+    def add(self, path: Path, reason: str) -> None:
+        """Print why a photo or folder is rejected."""
         self.count += 1
-        print(f"{printable_name(str(path))}: {problem}", file=sys.stderr, flush=True)
+        print(f"{printable_name(str(path))}: {reason}", file=sys.stderr, flush=True)
 
 
-def find_photos(arguments: Iterable[Path], complaints: Complaints) -> list[Path]:
+def find_photos(arguments: Iterable[Path], rejected: Rejected) -> list[Path]:
     """Return the photos in the order of the arguments, those of a folder sorted.
 
-    In folders, hidden files, readme files and the like are passed over, as prepare does; links to
+    In folders, hidden files, readme files and the like are skipped, as prepare does; links to
     folders are not followed.
     """
     found: list[Path] = []
     for path in arguments:
         try:
-            mode = path.stat().st_mode
+            is_folder = stat.S_ISDIR(path.stat().st_mode)
         except FileNotFoundError:
-            complaints.add(path, "not found; name photos or folders of photos that are there")
+            rejected.add(path, "not found; name photos or folders of photos that are there")
         except OSError as error:
-            complaints.add(path, f"cannot be read: {error.strerror}")
+            rejected.add(path, f"cannot be read: {error.strerror}")
         else:
-            if stat.S_ISDIR(mode):
-                inside = _walk(path, complaints)
-                if not inside:
-                    complaints.add(path, "holds no photos; name a folder that does, or photos")
-                found += inside
-            else:
-                found.append(path)
+            photos = _photos_in(path, rejected) if is_folder else [path]
+            if not photos:
+                rejected.add(path, "holds no photos; name a folder that does, or photos")
+            found += photos
     return found
+
+
+def _photos_in(folder: Path, rejected: Rejected) -> list[Path]:
+    def reject(error: OSError) -> None:
+        rejected.add(Path(error.filename), f"cannot be listed: {error.strerror}")
+
+    walk = os.walk(folder, onerror=reject)
+    files = [Path(parent, name) for parent, _, names in walk for name in names]
+    return sorted(path for path in files if not is_clutter(path.relative_to(folder).as_posix()))
 
 
 def read_photo(path: Path, size_px: int) -> npt.NDArray[np.uint8]:
@@ -74,15 +80,3 @@ def read_photo(path: Path, size_px: int) -> npt.NDArray[np.uint8]:
     except OSError as error:
         raise PhotoError("unreadable_file", error.strerror or str(error)) from error
     return decode_photo(content, size_px, LIMITS).pixels
-
-
-def _walk(folder: Path, complaints: Complaints) -> list[Path]:
-    def complain(error: OSError) -> None:
-        complaints.add(Path(error.filename), f"cannot be listed: {error.strerror}")
-
-    files = [
-        Path(parent, name)
-        for parent, _, names in os.walk(folder, onerror=complain)
-        for name in names
-    ]
-    return sorted(path for path in files if not is_clutter(path.relative_to(folder).as_posix()))

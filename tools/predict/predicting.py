@@ -11,63 +11,49 @@ import numpy.typing as npt
 from stages.common.classifier import PREDICT_BATCH, Classifier
 from stages.common.names import printable_name
 from stages.common.photo import PhotoError
-from tools.predict.photos import Complaints, read_photo
+from tools.predict.photos import Rejected, read_photo
 
 DECIMALS = 4
 """As in metrics/predictions.csv."""
 
-Pixels = npt.NDArray[np.uint8]
-
 
 @dataclass(frozen=True)
 class Prediction:
-    """A photo's most probable classes.
-
-    Attributes
-    ----------
-    path : str
-        As it was named or found.
-    classes : tuple of (str, float)
-        Names and probabilities, the most probable first.
-    """
+    """A photo's most probable classes."""
 
     path: str
-    classes: tuple[tuple[str, float], ...]
+    """As it was named or found."""
+    classes: list[tuple[str, float]]
+    """Names and probabilities, the most probable first."""
 
 
 def predict_photos(
-    classifier: Classifier, paths: Iterable[Path], top: int, complaints: Complaints
+    classifier: Classifier, paths: Iterable[Path], top: int, rejected: Rejected
 ) -> Iterator[Prediction]:
-    """Predict photos in their order, holding only one pass of them in memory.
+    """Predict photos in their order, holding only one batch of them in memory.
 
     Parameters
     ----------
-    classifier : Classifier
-    paths : iterable of Path
     top : int
         Classes per photo; all of them where there are fewer.
-    complaints : Complaints
-        Hears of photos that cannot be used.
+    rejected : Rejected
+        Is told of photos that cannot be decoded.
     """
-    photos = _read(paths, classifier.card.image_size_px, complaints)
+    card = classifier.card
+    photos = _decode(paths, card.image_size_px, rejected)
     while batch := list(islice(photos, PREDICT_BATCH)):
         probabilities = classifier.probabilities(np.stack([pixels for _, pixels in batch]))
         for (path, _), row in zip(batch, probabilities, strict=True):
-            yield Prediction(printable_name(str(path)), _best(row, classifier.card.classes, top))
+            best = np.argsort(-row, kind="stable")[:top]
+            classes = [(card.classes[label], float(row[label].round(DECIMALS))) for label in best]
+            yield Prediction(printable_name(str(path)), classes)
 
 
-def _read(
-    paths: Iterable[Path], size_px: int, complaints: Complaints
-) -> Iterator[tuple[Path, Pixels]]:
+def _decode(
+    paths: Iterable[Path], size_px: int, rejected: Rejected
+) -> Iterator[tuple[Path, npt.NDArray[np.uint8]]]:
     for path in paths:
         try:
             yield path, read_photo(path, size_px)
         except PhotoError as error:
-            complaints.add(path, str(error))
-
-
-def _best(
-    row: npt.NDArray[np.float64], classes: list[str], top: int
-) -> tuple[tuple[str, float], ...]:
-    order = np.argsort(-row, kind="stable")[:top]
-    return tuple((classes[label], float(row[label].round(DECIMALS))) for label in order)
+            rejected.add(path, str(error))

@@ -1,8 +1,8 @@
 """Write a page on what a change did, for its reviewer.
 
-The working tree is compared with a base, which ``--base`` names, in Git only. So this works in a
-clone without DVC's cache. Exit code 0 for a report, 1 for a mistake, 2 for a wrong option; with
-``--strict`` 3 when dvc.lock is stale. Run it with ``python -m tools.report --base main``.
+Compares the working tree with a base, using only what Git holds, so it works in a clone without
+DVC's cache. Exit code 0 for a report, 1 for a mistake, 2 for a wrong option; with ``--strict`` 3
+when dvc.lock is stale. Run it with ``python -m tools.report --base main``.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def main() -> None:
     write_bytes(page, write_page(comparison).encode())
     print(give_verdict(comparison))
     print(f"\nthe complete report: {page}")
-    if options.strict and not comparison.staleness.up_to_date:
+    if options.strict and comparison.staleness.stale:
         print("dvc.lock is stale: `dvc repro`, then commit dvc.lock and metrics/", file=sys.stderr)
         sys.exit(STALE)
 
@@ -38,24 +38,14 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tools.report",
         description="Write a page on what a change did to parameters, data and results.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument(
-        "--base",
-        default="main",
-        help="branch, tag, commit or experiment to compare with (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--strict",
-        action="store_true",
-        help=f"end with exit code {STALE} when dvc.lock is stale",
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("report"),
-        metavar="FOLDER",
-        help=f"folder for {PAGE} (default: %(default)s)",
-    )
+    base = "branch, tag, commit or experiment to compare with"
+    parser.add_argument("--base", default="main", help=base)
+    strict = f"exit with code {STALE} when dvc.lock is stale"
+    parser.add_argument("--strict", action="store_true", help=strict)
+    output = f"folder for {PAGE}"
+    parser.add_argument("--output", type=Path, default="report", metavar="FOLDER", help=output)
     return parser.parse_args()
 
 

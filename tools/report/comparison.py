@@ -3,11 +3,8 @@
 from dataclasses import dataclass
 from functools import cached_property, partial
 
-import pandas as pd
-
 from tools.report import git
-from tools.report.git import Revision
-from tools.report.metrics import compare_numbers
+from tools.report.metrics import Change, compare_numbers
 from tools.report.paired import Paired, compare_predictions
 from tools.report.snapshot import Snapshot, file_here, read_snapshot
 from tools.report.staleness import Staleness, check_staleness
@@ -15,21 +12,22 @@ from tools.report.staleness import Staleness, check_staleness
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is here against a base."""
+    """The working tree against a base."""
 
-    base: Revision
-    here: Revision
+    base: str
+    """As a reader knows it: a branch, a tag, a commit or an experiment."""
+    here: str
     behind: int
-    """Commits of the base that are not in here."""
+    """Commits of the base that the working tree lacks."""
     before: Snapshot
     after: Snapshot
     staleness: Staleness
 
     @cached_property
-    def metrics(self) -> pd.DataFrame:
-        """The metrics of the test, those of its classes too; see `compare_numbers`."""
-        table = compare_numbers(self.before.evaluation or {}, self.after.evaluation or {})
-        return table if self.comparable else table.assign(verdict="")
+    def metrics(self) -> dict[str, Change]:
+        """The metrics of the test, those of its classes too; judged only if comparable."""
+        sides = self.before.evaluation or {}, self.after.evaluation or {}
+        return compare_numbers(*sides, judged=self.comparable)
 
     @cached_property
     def paired(self) -> Paired | None:
@@ -45,20 +43,14 @@ class Comparison:
 
 
 def compare(base: str) -> Comparison:
-    """Compare the working tree with a commit.
-
-    Raises
-    ------
-    UserError
-        If there is no such commit, or DVC can't read the pipeline.
-    """
-    revision = git.find_revision(base)
+    """Compare the working tree with a commit."""
+    name, commit = git.find_commit(base)
     after = read_snapshot(file_here)
     return Comparison(
-        base=revision,
+        base=name,
         here=git.working_tree(),
-        behind=git.commits_behind(revision),
-        before=read_snapshot(partial(git.file_at, revision.commit), f"{revision.name}:"),
+        behind=git.commits_behind(commit),
+        before=read_snapshot(partial(git.file_at, commit), f"{name}:"),
         after=after,
         staleness=check_staleness(after.params),
     )

@@ -1,69 +1,51 @@
 """What the report asks Git: which commit a name means, and what a file holds there."""
 
 import subprocess
-from dataclasses import dataclass
 
 from stages.common.errors import UserError
 from tools.report.markdown import plain
 
-EXPERIMENTS = "refs/exps/"
 
+def find_commit(name: str) -> tuple[str, str]:
+    """Return what this clone calls the commit that `name` means, and the commit itself.
 
-@dataclass(frozen=True)
-class Revision:
-    """A side of the comparison."""
-
-    name: str
-    """As a reader knows it: a branch, a tag or a short commit."""
-    commit: str
-    """The full commit; empty before the first one."""
-
-
-def find_revision(name: str) -> Revision:
-    """Return the commit that `name` means.
-
-    A branch that this clone knows only from its origin, as CI's clones do, is taken from there.
-    What is neither may be the name of a DVC experiment.
-
-    Raises
-    ------
-    UserError
-        If this is no Git repository, or it has no such commit.
+    A branch that only the origin has, as in CI's clones, is looked up there. What is neither may
+    be the name of a DVC experiment, refs/exps/.../name.
     """
-    _git("rev-parse", "--git-dir")
-    for candidate in (name, f"origin/{name}", _experiment(name)):
+    here = _run("rev-parse", "--git-dir")
+    if here.returncode != 0:
+        raise UserError(f"git: {plain(here.stderr.decode(errors='replace'), 200)}")
+    experiments = _ask("for-each-ref", "--format=%(refname)", "refs/exps/").splitlines()
+    for candidate, shown in (
+        (name, name),
+        (f"origin/{name}", f"origin/{name}"),
+        *((experiment, name) for experiment in experiments if experiment.endswith(f"/{name}")),
+    ):
         commit = _commit(candidate)
         if commit:
-            return Revision(name if candidate.startswith(EXPERIMENTS) else candidate, commit)
+            return shown, commit
     raise UserError(
         f"--base {plain(name)}: no such commit in this clone; name a branch, a tag, a commit or an "
-        "experiment, or get it first: `git fetch` (in a shallow clone `git fetch --unshallow`)"
+        "experiment, or fetch it first: `git fetch` (in a shallow clone `git fetch --unshallow`)"
     )
 
 
-def working_tree() -> Revision:
-    """Name what is checked out here, with a note when it holds more than the commit does."""
-    commit = _commit("HEAD")
-    branch = _try("symbolic-ref", "--quiet", "--short", "HEAD") or commit[:7]
-    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".")
-    return Revision(f"{branch} + uncommitted changes" if changed else branch, commit)
+def working_tree() -> str:
+    """Name what is checked out, with a note when it differs from the commit."""
+    branch = _ask("symbolic-ref", "--quiet", "--short", "HEAD") or _commit("HEAD")[:7]
+    changed = _ask("status", "--porcelain", "--untracked-files=no", "--", ".")
+    return f"{branch} + uncommitted changes" if changed else branch
 
 
-def commits_behind(base: Revision) -> int:
-    """Count the commits of `base` that are not in here; 0 where a shallow clone can't tell."""
-    if _git("rev-parse", "--is-shallow-repository").strip() == b"true":
+def commits_behind(commit: str) -> int:
+    """Count the commits up to `commit` that HEAD lacks; 0 where a shallow clone can't tell."""
+    if _ask("rev-parse", "--is-shallow-repository") == "true":
         return 0
-    return int(_try("rev-list", "--count", f"HEAD..{base.commit}") or 0)
+    return int(_ask("rev-list", "--count", f"HEAD..{commit}") or 0)
 
 
 def file_at(commit: str, path: str) -> bytes | None:
-    """Return what a file holds at a commit, None if there is no such file.
-
-    Parameters
-    ----------
-    path : str
-        Relative to this folder, which need not be the repository's top.
-    """
+    """Return what a file in this folder holds at a commit, None if there is no such file."""
     result = _run("cat-file", "blob", f"{commit}:./{path}")
     return result.stdout if result.returncode == 0 else None
 
@@ -73,30 +55,16 @@ def tracks(path: str) -> bool:
     return _run("check-ignore", "--quiet", "--", path).returncode == 1
 
 
-def _experiment(name: str) -> str:
-    """Return the reference of a DVC experiment, refs/exps/.../name; empty if there is none."""
-    references = _try("for-each-ref", "--format=%(refname)", EXPERIMENTS).splitlines()
-    return next((each for each in references if each.endswith(f"/{name}")), "")
-
-
 def _commit(name: str) -> str:
     """Return the commit that a name means; empty if it means none, a range or ``^main``."""
-    found = _try("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    found = _ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
     return found if found.isalnum() else ""
 
 
-def _try(*arguments: str) -> str:
-    """Run Git; return what it printed, nothing if it failed."""
+def _ask(*arguments: str) -> str:
+    """Return what Git answers, nothing if it fails."""
     result = _run(*arguments)
     return result.stdout.decode(errors="replace").strip() if result.returncode == 0 else ""
-
-
-def _git(*arguments: str) -> bytes:
-    result = _run(*arguments)
-    if result.returncode != 0:
-        said = result.stderr.decode(errors="replace").strip().splitlines()
-        raise UserError(f"git {arguments[0]}: {plain(said[0], 200) if said else 'failed'}")
-    return result.stdout
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[bytes]:

@@ -1,41 +1,33 @@
 """The page: verdict, parameters, data, metrics, classes, photos, loss curves, in this order."""
 
-from itertools import zip_longest
-from typing import Any
-
-import numpy as np
-import pandas as pd
+import math
 
 from tools.report.comparison import Comparison
-from tools.report.markdown import assemble, code, folded, listed, plural, signed, table
-from tools.report.metrics import compare_numbers, interval
+from tools.report.markdown import assemble, code, listed, plural, table
+from tools.report.metrics import Change, compare_numbers, signed
 from tools.report.paired import OUTCOMES
-from tools.report.schema import Item
+from tools.report.snapshot import Item
 from tools.report.verdict import give_verdict
 
 MARKER = "<!-- flowerbed: report -->"
 """First line of the page; the workflow finds its own comment by it."""
 
 CLASSES, F1 = "classes.", ".f1"
-MOST_CLASSES = 20
-MOST_PHOTOS = 80
 MARKS = {"better": "▲ better", "worse": "▼ worse"}
 
 COLORS = {"orange": "#d55e00", "blue": "#0072b2"}
 """Vermilion and blue of Okabe and Ito, which color-blind readers tell apart."""
-MOST_POINTS = 60
-"""Of a curve, which GitHub draws 700 pixels wide."""
 
 
 def write_page(comparison: Comparison) -> str:
     """Return the complete page."""
-    title = f"## {code(comparison.here.name)} against {code(comparison.base.name)}"
+    title = f"## {code(comparison.here)} against {code(comparison.base)}"
     sections = {
         title: give_verdict(comparison),
         "### Parameters": describe_params(comparison),
         "### Data": describe_data(comparison),
         "### Test": describe_metrics(comparison),
-        "### Classes that changed most": describe_classes(comparison),
+        "### Classes whose F1 changed most": describe_classes(comparison),
         "### Photos whose prediction changed": describe_photos(comparison),
         "### Loss": draw_losses(comparison),
     }
@@ -49,9 +41,9 @@ def describe_params(comparison: Comparison) -> str:
         return "Nothing to compare."
     both = {name: (old.get(name), new.get(name)) for name in {**new, **old}}
     rows = [
-        [code(name), *("" if value is None else code(value) for value in values)]
-        for name, values in both.items()
-        if values[0] != values[1] and repr(values[0]) != repr(values[1])  # NaN is unlike itself
+        [code(name), *("" if value is None else code(value) for value in (was, now))]
+        for name, (was, now) in both.items()
+        if was != now and repr(was) != repr(now)  # NaN differs from itself
     ]
     return table(["parameter", "before", "after"], rows, "parameter")
 
@@ -63,57 +55,58 @@ def describe_data(comparison: Comparison) -> str:
         return "Not prepared yet: run `dvc repro`."
     if (before.photos, before.prepared) == (after.photos, after.prepared):
         return "Same photos, same splits."
-    before_that = f"; before: {_source(before.photos)}" if before.photos != after.photos else ""
-    numbers = compare_numbers(before.prepared or {}, after.prepared or {})
-    moved = numbers[numbers["before"] != numbers["after"]]
-    rows = [[code(row.Index), *_numbers(row)[:3]] for row in moved.itertuples()]
-    counts = table(["photos", "before", "after", "change"], rows, "number")
-    return f"Photos: {_source(after.photos)}{before_that}.\n\n{counts}"
+    source = f"Photos: {_source(after.photos)}"
+    if before.photos != after.photos:
+        source += f"; before: {_source(before.photos)}"
+    numbers = compare_numbers(before.prepared or {}, after.prepared or {}, judged=False)
+    moved = {name: change for name, change in numbers.items() if change.difference != 0}
+    return f"{source}.\n\n{_tabulate('number', moved)}"
 
 
 def describe_metrics(comparison: Comparison) -> str:
     """Return the table of the test's metrics, each judged by its direction."""
-    sides = (comparison.before.evaluation or {}, comparison.after.evaluation or {})
-    rows = [
-        [code(row.Index), *_numbers(row, *(interval(side, str(row.Index)) for side in sides))]
-        for row in comparison.metrics.itertuples()
-        if not str(row.Index).startswith(CLASSES)
-    ]
-    header = ["metric", "before", "after", "change", ""]
-    return table(header, rows, "metric") if rows else "No results on either side."
+    metrics = {
+        name: change for name, change in comparison.metrics.items() if not name.startswith(CLASSES)
+    }
+    return _tabulate("metric", metrics) if metrics else "No results on either side."
 
 
 def describe_classes(comparison: Comparison) -> str:
     """Return the F1 of the classes that are on one side only, then of those that changed most."""
     if not comparison.before.evaluation or not comparison.after.evaluation:
         return "Nothing to compare."
-    names = [name for name in comparison.metrics.index if name.startswith(CLASSES)]
-    f1 = comparison.metrics.loc[[name for name in names if name.endswith(F1)]]
-    f1 = f1[f1["change"] != 0].sort_values("change", key=abs, ascending=False, na_position="first")
-    rows = [
-        [code(row.Index[len(CLASSES) : -len(F1)]), *_numbers(row)]  # type: ignore[index]
-        for row in f1.itertuples()
-    ]
-    header = ["class", "F1 before", "after", "change", ""]
-    return table(header, rows, "class", MOST_CLASSES)
+    scores = {
+        name.removeprefix(CLASSES).removesuffix(F1): change
+        for name, change in comparison.metrics.items()
+        if name.startswith(CLASSES) and name.endswith(F1) and change.difference != 0
+    }
+    order = sorted(scores, key=lambda name: -abs(scores[name].difference or math.inf))
+    return _tabulate("class", {name: scores[name] for name in order})
 
 
 def describe_photos(comparison: Comparison) -> str:
-    """Return the photos whose predicted class changed, folded."""
+    """Return the photos whose predicted class changed, in a table that opens with a click."""
     paired = comparison.paired
     if paired is None:
         return "Nothing to compare."
     if paired.changed.empty:
         return "None."
-    counts = paired.changed["outcome"].value_counts()
-    summary = listed(f"{counts[outcome]:,} {outcome}" for outcome in OUTCOMES if counts[outcome])
+    counts = {outcome: paired.count(outcome) for outcome in OUTCOMES}
+    summary = listed(f"{count:,} {outcome}" for outcome, count in counts.items() if count)
     rows = [
-        [code(row.path), code(row.actual), *_predictions(row), str(row.outcome)]
+        [
+            code(row.path),
+            code(row.actual),
+            f"{code(row.predicted_before)} {row.confidence_before:.0%}",
+            f"{code(row.predicted_after)} {row.confidence_after:.0%}",
+            str(row.outcome),
+        ]
         for row in paired.changed.itertuples()
     ]
     header = ["photo", "actual", "before", "after", ""]
-    photos = plural(len(paired.changed), "photo")
-    return folded(f"{photos}: {summary}", table(header, rows, "photo", MOST_PHOTOS, len(header)))
+    content = table(header, rows, "photo", left=len(header))
+    title = f"{plural(len(rows), 'photo')}: {summary}"
+    return f"<details><summary>{title}</summary>\n\n{content}\n\n</details>"
 
 
 def draw_losses(comparison: Comparison) -> str:
@@ -121,32 +114,26 @@ def draw_losses(comparison: Comparison) -> str:
 
     Mermaid spreads the points of each line evenly over the whole axis.
     """
-    sides = {"orange": (comparison.base, comparison.before.losses)}
-    sides |= {"blue": (comparison.here, comparison.after.losses)}
-    curves = {color: side[1]["val_loss"] for color, side in sides.items() if side[1] is not None}
-    if len(curves) == 2 and curves["orange"].equals(curves["blue"]):
+    curves = {"orange": comparison.before.losses, "blue": comparison.after.losses}
+    if curves["orange"] == curves["blue"]:
         del curves["orange"]
-    if not curves:
+    lines = {color: losses for color, losses in curves.items() if losses}
+    if not lines:
         return "No curves on either side."
-    epochs = min(map(len, curves.values()))
+    epochs = min(map(len, lines.values()))
     if epochs < 2:
         return "One epoch only: no curve to draw."
-    palette = ", ".join(COLORS[color] for color in curves)
-    lines = [
+    names = {"orange": comparison.base, "blue": comparison.here}
+    key = listed(f"{color} {code(names[color])}" for color in lines)
+    palette = ", ".join(COLORS[color] for color in lines)
+    diagram = [
         f'%%{{init: {{"themeVariables": {{"xyChart": {{"plotColorPalette": "{palette}"}}}}}}}}%%',
         "xychart-beta",
         f'  x-axis "epoch" 1 --> {epochs}',
         '  y-axis "validation loss per photo"',
-        *(f"  line {_points(losses, epochs)}" for losses in curves.values()),
+        *(f"  line [{', '.join(f'{y:.4f}' for y in ys[:epochs])}]" for ys in lines.values()),
     ]
-    key = listed(f"{color} {code(sides[color][0].name)}" for color in curves)
-    return "\n".join([f"Curves: {key}, to epoch {epochs}:", "", "```mermaid", *lines, "```"])
-
-
-def _points(losses: "pd.Series[float]", epochs: int) -> str:
-    grid = np.linspace(1, epochs, min(epochs, MOST_POINTS))
-    values = np.interp(grid, range(1, len(losses) + 1), losses)
-    return f"[{', '.join(f'{value:.4f}' for value in values)}]"
+    return "\n".join([f"Curves: {key}, to epoch {epochs}:", "", "```mermaid", *diagram, "```"])
 
 
 def _source(photos: Item | None) -> str:
@@ -156,22 +143,16 @@ def _source(photos: Item | None) -> str:
     return f"{code(photos.path)} ({files}, md5 {code(photos.md5[:7])})"
 
 
-def _numbers(row: Any, *intervals: tuple[float, float] | None) -> list[str]:
-    """Return the cells of a row of `compare_numbers`: before, after, change, verdict."""
-    cells = [
-        "" if np.isnan(value) else f"{value:,.{row.decimals}f}" + _bounds(bounds)
-        for value, bounds in zip_longest([row.before, row.after], intervals)
+def _tabulate(noun: str, changes: dict[str, Change]) -> str:
+    """Return a table of numbers before and after."""
+    rows = [
+        [
+            code(name),
+            change.before,
+            change.after,
+            "" if change.difference is None else signed(change.difference),
+            MARKS.get(change.verdict, change.verdict),
+        ]
+        for name, change in changes.items()
     ]
-    change = "" if np.isnan(row.change) else signed(row.change, row.decimals)
-    return [*cells, change, MARKS.get(row.verdict, row.verdict)]
-
-
-def _bounds(bounds: tuple[float, float] | None) -> str:
-    return f" ({bounds[0]:.4f} to {bounds[1]:.4f})" if bounds else ""
-
-
-def _predictions(row: Any) -> list[str]:
-    return [
-        f"{code(row.predicted_before)} {row.confidence_before:.0%}",
-        f"{code(row.predicted_after)} {row.confidence_after:.0%}",
-    ]
+    return table([noun, "before", "after", "change", ""], rows, noun)

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-OUTCOMES = ["now wrong", "now right", "still wrong"]
+LOST, GAINED, STILL_WRONG = "now wrong", "now right", "still wrong"
+OUTCOMES = [LOST, GAINED, STILL_WRONG]
 """What a changed prediction means, worst first."""
 
 
@@ -14,21 +16,16 @@ class Paired:
     """Two models on the photos of both test splits."""
 
     shared: int
-    """Photos in both test splits under the same class; the other numbers count among them."""
-    lost: int
-    """Right before, wrong now."""
-    gained: int
-    """Wrong before, right now."""
+    """Photos in both test splits under the same class."""
     unpaired: int
     """Photos in one test split only, or under another class there."""
     changed: pd.DataFrame
-    """A row per photo whose predicted class changed: path, actual, predicted_before and _after,
-    confidence_before and _after, and the outcome; in the order of OUTCOMES."""
+    """A row per shared photo whose predicted class changed: path, actual, predicted_before and
+    _after, confidence_before and _after, and the outcome; in the order of OUTCOMES."""
 
-    @property
-    def p_value(self) -> float:
-        """McNemar's exact p-value."""
-        return mcnemar_exact(self.lost, self.gained)
+    def count(self, outcome: str) -> int:
+        """Return how many of the changed predictions have an outcome."""
+        return int((self.changed["outcome"] == outcome).sum())
 
 
 def mcnemar_exact(lost: int, gained: int) -> float:
@@ -50,27 +47,22 @@ def mcnemar_exact(lost: int, gained: int) -> float:
 
 
 def compare_predictions(before: pd.DataFrame, after: pd.DataFrame) -> Paired:
-    """Compare two tables of predictions photo by photo.
+    """Pair two tables of predictions; a photo is the same when path and actual class are.
 
     Parameters
     ----------
     before, after : DataFrame
-        With the columns of metrics/predictions.csv: path, actual, predicted, confidence; each path
-        once. A photo is the same photo when path and actual class are the same.
+        With the columns path, actual, predicted and confidence; each path once.
     """
     both = before.merge(after, on=["path", "actual"], suffixes=("_before", "_after"))
-    right_before = both["predicted_before"] == both["actual"]
-    right_after = both["predicted_after"] == both["actual"]
-    lost, gained = right_before & ~right_after, ~right_before & right_after
+    changed = both[both["predicted_before"] != both["predicted_after"]]
+    was_right = changed["predicted_before"] == changed["actual"]
+    is_right = changed["predicted_after"] == changed["actual"]
+    outcome = np.select([was_right, is_right], [LOST, GAINED], STILL_WRONG)
+    changed = changed.assign(outcome=pd.Categorical(outcome, OUTCOMES))
     either = pd.concat([before["path"], after["path"]]).nunique()
-    outcome = pd.Series("still wrong", index=both.index)
-    outcome = outcome.mask(lost, "now wrong").mask(gained, "now right")
-    changed = both.assign(outcome=pd.Categorical(outcome, OUTCOMES))
-    changed = changed[both["predicted_before"] != both["predicted_after"]]
     return Paired(
         shared=len(both),
-        lost=int(lost.sum()),
-        gained=int(gained.sum()),
         unpaired=either - len(both),
         changed=changed.sort_values(["outcome", "path"], ignore_index=True),
     )

@@ -4,16 +4,16 @@
 dvc.lock describes it, and dvc.lock itself tells whether each stage ran with what the stage before
 it wrote. So the answer is the same in a clone that has neither the cache nor the photos, and after
 a `git checkout` that no `dvc checkout` followed.
+
+Paths in a lock start from the project's folder, in which every stage runs; those in a .dvc file
+start from its own folder.
 """
 
 import json
-import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
-from os.path import normpath
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,7 @@ from stages.common.errors import UserError
 from stages.common.params import PARAMS_FILE
 from tools.report.git import tracks
 from tools.report.markdown import code, plain
-from tools.report.schema import Entry, Item, read_lock, read_yaml
-from tools.report.snapshot import file_here, parse_bounded
-
-STATES = {"modified": "changed", "deleted": "is missing", "new": "is new"}
-COMMANDS = {"changed command": "its command changed", "always changed": "it always runs"}
-"""DVC's words for what happened to a file and to a stage, and ours."""
+from tools.report.snapshot import ContentError, Item, Run, read_file, read_lock, read_yaml
 
 
 @dataclass(frozen=True)
@@ -38,15 +33,6 @@ class Staleness:
     unchecked: list[str] = field(default_factory=list)
     """Dependencies that are neither here nor made by a stage, such as photos outside the clone."""
 
-    @property
-    def up_to_date(self) -> bool:
-        """Whether nothing would run, as far as can be told."""
-        return not self.stale
-
-
-class _LockError(Exception):
-    """A dvc.lock that can't be read; the message is its path."""
-
 
 def check_staleness(params: dict[str, Any] | None) -> Staleness:
     """Compare dvc.lock with the code, the parameters and the results in the working tree.
@@ -55,122 +41,78 @@ def check_staleness(params: dict[str, Any] | None) -> Staleness:
     ----------
     params : dict
         What params.yaml holds, by dotted names; None if that can't be read.
-
-    Raises
-    ------
-    UserError
-        If this is not the project's folder, or DVC can't read dvc.yaml.
     """
     if not Path("dvc.yaml").is_file():
         raise UserError("dvc.yaml: not found; run from the project's folder")
     try:
         status = _dvc_status()
-        read = cache(_read_lock)
-        ran = [stage for stage in read("dvc.lock") if stage in status]  # each after what it needs
-        others = [stage for stage in status if stage not in ran]
-        status = {stage: status[stage] for stage in [*others, *ran]}
-        runs = {stage: _last_run(stage, read) for stage in status}
-    except _LockError as error:
-        return Staleness(
-            {"all stages": [f"{code(error)} can't be read, as after a merge conflict: remove it"]}
-        )
-    made = {path: "" for changes in status.values() for path, _ in _items(changes, "outs")}
-    made |= {path: md5 for run in runs.values() if run for path, md5 in run.outs.items()}
-    stale: dict[str, list[str]] = {}
-    unchecked: dict[str, None] = {}
-    for stage, changes in status.items():
-        reasons = list(_why(runs[stage], changes, made, params or {}))
-        if reasons and not stage.endswith(".dvc"):
-            stale[stage] = reasons
-        absent = [path for path, state in _items(changes, "deps") if state == "deleted"]
-        unchecked |= {path: None for path in absent if path not in made and not tracks(path)}
-    return Staleness(stale, list(unchecked))
-
-
-@dataclass(frozen=True)
-class _Run:
-    """What dvc.lock or a .dvc file tells of a stage's last run: paths from here to hashes."""
-
-    deps: dict[str, str]
-    outs: dict[str, str]
-    params: dict[str, dict[str, Any]]
+        runs = {stage: _last_run(stage) for stage in status}
+    except ContentError as error:
+        return Staleness({"all stages": [f"{error}; remove that file"]})
+    made = {path: "" for changes in status.values() for path in _changed(changes, "outs")}
+    made |= {out.path: out.md5 for run in runs.values() if run for out in run.outs}
+    stale = {
+        stage: list(_why(runs[stage], changes, made, params or {}))
+        for stage, changes in status.items()
+        if not stage.endswith(".dvc")
+    }
+    unchecked = {
+        path: None
+        for changes in status.values()
+        for path, state in _changed(changes, "deps").items()
+        if state == "deleted" and path not in made and not tracks(path)
+    }
+    return Staleness({stage: why for stage, why in stale.items() if why}, list(unchecked))
 
 
 def _why(
-    run: _Run | None, changes: list[Any], made: dict[str, str], params: dict[str, Any]
+    run: Run | None, changes: list[Any], made: dict[str, str], params: dict[str, Any]
 ) -> Iterator[str]:
     """Give the reasons for which a stage would run, apart from the stages before it."""
     if run is None:
         yield "it has not run yet"
         return
-    yield from (COMMANDS.get(each, each) for each in changes if isinstance(each, str))
-    for path, md5 in run.deps.items():
-        if made.get(path, md5) != md5:
-            yield f"{code(path)} is not the one that it ran with"
-    for path, state in _items(changes, "deps"):
+    yield from (each for each in changes if isinstance(each, str))  # such as "changed command"
+    for dep in run.deps:
+        if made.get(dep.path, dep.md5) != dep.md5:
+            yield f"{code(dep.path)} is not what it ran with"
+    known = {item.path for item in [*run.deps, *run.outs]}
+    for path, state in {**_changed(changes, "deps"), **_changed(changes, "outs")}.items():
         if isinstance(state, dict):
-            yield from _why_params(path, state, run.params.get(path, {}), params)
-        elif path not in run.deps or (path not in made and (state != "deleted" or tracks(path))):
-            yield _say(path, state if path in run.deps else "new")
-    for path, state in _items(changes, "outs"):
-        if path not in run.outs or tracks(path):  # Git ignores what is in DVC's cache
-            yield _say(path, state if path in run.outs else "new")
+            here = params if path == PARAMS_FILE.name else {}
+            yield from _why_params(state, here, run.params.get(path, {}))
+        elif path not in known:
+            yield f"{code(path)} new"
+        # What Git ignores and a stage made is in DVC's cache.
+        elif tracks(path) or (path not in made and state != "deleted"):
+            yield f"{code(path)} {state}"
 
 
 def _why_params(
-    file: str, changes: dict[str, str], ran_with: dict[str, Any], params: dict[str, Any]
+    changes: dict[str, str], here: dict[str, Any], ran_with: dict[str, Any]
 ) -> Iterator[str]:
-    """Name the parameters that are not those that a stage ran with."""
-    here = params if file == PARAMS_FILE.name else {}
-    for key, state in changes.items():
-        names = [name for name in {**here, **ran_with} if f"{name}.".startswith(f"{key}.")]
-        moved = [name for name in names if here and here.get(name) != ran_with.get(name)]
-        for name in moved:
-            was, now = (
-                code(side[name]) if name in side else "nothing" for side in (ran_with, here)
-            )
-            yield f"{code(name)} is {now}, it ran with {was}"
-        if not moved:
-            yield _say(key, state)
+    """Name the parameters that differ from those that a stage ran with."""
+    for section, state in changes.items():
+        names = [name for name in {**here, **ran_with} if f"{name}.".startswith(f"{section}.")]
+        changed = [name for name in names if here and here.get(name) != ran_with.get(name)]
+        yield from (f"{code(name)} {state}" for name in changed or [section])
 
 
-def _say(name: str, state: str) -> str:
-    return f"{code(name)} {STATES.get(state, 'changed')}"
+def _changed(changes: list[Any], kind: str) -> dict[str, Any]:
+    """Return a stage's changed deps or outs: paths, and what happened to each."""
+    found = (each[f"changed {kind}"] for each in changes if f"changed {kind}" in each)
+    return next(found, {})
 
 
-def _items(changes: list[Any], kind: str) -> list[tuple[str, Any]]:
-    """Return a stage's changed deps or outs: paths and what happened to them."""
-    found = [each.get(f"changed {kind}", {}) for each in changes if isinstance(each, dict)]
-    return [item for items in found for item in items.items()]
-
-
-def _last_run(stage: str, read: Callable[[str], dict[str, Entry]]) -> _Run | None:
-    """Return how a stage ran, None if it has not run.
-
-    Paths in dvc.lock start from the stage's working folder: from this one, or from the one of its
-    dvc.yaml. Which one it is stands in dvc.yaml only, so both count.
-    """
+def _last_run(stage: str) -> Run | None:
+    """Return how a stage ran, None if it has not run; paths start from the project's folder."""
+    if stage.endswith(".dvc"):
+        folder = Path(stage).parent
+        data = read_file(stage, lambda content: Run.model_validate(read_yaml(content))) or Run()
+        return Run(outs=[Item(path=str(folder / out.path), md5=out.md5) for out in data.outs])
     file, _, name = stage.rpartition(":")
-    path = Path(name if name.endswith(".dvc") else file or "dvc.yaml")
-    entry = read(str(path if path.suffix == ".dvc" else path.with_suffix(".lock"))).get(name)
-
-    def hashes(items: list[Item]) -> dict[str, str]:
-        starts = (Path(), path.parent)
-        return {normpath(start / item.path): item.md5 for item in items for start in starts}
-
-    return None if entry is None else _Run(hashes(entry.deps), hashes(entry.outs), entry.params)
-
-
-def _read_lock(path: str) -> dict[str, Entry]:
-    def parse(content: bytes) -> dict[str, Entry]:
-        if path.endswith(".dvc"):
-            return {path: Entry.model_validate(read_yaml(content))}
-        return read_lock(content)
-
-    try:
-        return parse_bounded(path, file_here(path), parse) or {}
-    except (ValueError, RecursionError) as error:
-        raise _LockError(path) from error
+    lock = Path(file or "dvc.yaml").with_suffix(".lock")
+    return (read_file(str(lock), read_lock) or {}).get(name)
 
 
 def _dvc_status() -> dict[str, list[Any]]:
@@ -179,11 +121,11 @@ def _dvc_status() -> dict[str, list[Any]]:
     result = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if result.returncode == 0:
         status: dict[str, list[Any]] = json.loads(result.stdout)
-        return status
+        ran = list(read_file("dvc.lock", read_lock) or {})  # each after what it needs
+        order = sorted(status, key=lambda stage: ran.index(stage) if stage in ran else -1)
+        return {stage: status[stage] for stage in order}
     lines = [line for line in result.stderr.splitlines() if line and "WARNING" not in line]
-    said = [*lines, "no reason given"][0]
-    lock = re.search(r"'(?:\./)?([^']*dvc\.lock)'", said)
-    if lock:
-        raise _LockError(lock[1])
-    problem = plain(said.removeprefix("ERROR: "), 200)
-    raise UserError(f"DVC can't read the pipeline: {problem}; try `dvc status`")
+    problem = [*lines, "no reason given"][0].removeprefix("ERROR: ")
+    if "dvc.lock'" in problem:
+        raise ContentError(code(problem, 200))
+    raise UserError(f"DVC can't read the pipeline: {plain(problem, 200)}; try `dvc status`")
