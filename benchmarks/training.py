@@ -12,4 +12,4 @@ def new_training(params: Params, store: Store) -> Training:
     """Return a training that runs in this process."""
     device = choose_device(params.train.device, "train.device")
     start = build_initial_model(params, store.meta)
-    return Training(start, store, params.train, World(device))
+    return Training(start, store, params.train, params.runtime, World(device))

@@ -33,7 +33,7 @@ TINY: dict[str, dict[str, Any]] = {
         "batch_size": 16,
         "first_image_size_px": 16,
     },
-    "evaluate": {"threads": 1},
+    "runtime": {"evaluate_threads": 1},
 }
 """What makes params.yaml small enough for a test."""
 

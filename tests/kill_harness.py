@@ -36,7 +36,11 @@ PER_ROUND = {"garden": 2, "prepare": 2, "train": 4, "evaluate": 2}
 
 BY_HAND_PER_ROUND = 4
 
-SETTINGS = {**TINY, "train": {**TINY["train"], "epochs": 12, "save_every_seconds": 0.1}}
+SETTINGS = {
+    **TINY,
+    "train": {**TINY["train"], "epochs": 12},
+    "runtime": {**TINY["runtime"], "save_every_seconds": 0.1},
+}
 """Long enough for several kills, with a save every few batches."""
 
 

@@ -106,8 +106,6 @@ class Train(Section):
     device: Device
     threads: Annotated[int, Field(ge=1, le=1024)]
     """CPU threads of PyTorch; another number gives other last digits."""
-    loader_workers: Annotated[int, Field(ge=0, le=256)]
-    """Processes that gather batches ahead of the loop; 0 gathers in the loop. Changes no result."""
     epochs: Annotated[int, Field(ge=1, le=10_000)]
     batch_size: Annotated[int, Field(ge=1, le=65_536)]
     lr: Annotated[float, Field(gt=0, le=10)]
@@ -116,10 +114,10 @@ class Train(Section):
     warmup_fraction: Fraction
     """Share of all steps in which the learning rate rises from 0."""
     label_smoothing: Fraction
+    class_balance: Annotated[float, Field(ge=0, le=1)]
+    """Power of a class's inverse frequency that weights its photos in the loss; 0 weights none."""
     ema_decay: Fraction
     """Decay per step of the averaged weights that are validated and kept; 0 averages nothing."""
-    save_every_seconds: Annotated[float, Field(gt=0)]
-    """Time between saves of the state that an interrupted training goes on from."""
     first_image_size_px: Annotated[int, Field(ge=16, le=1024)]
     """Side of the first epochs' images; from there it grows to 7/8 of prepare.image_size_px."""
     min_crop_area: Annotated[float, Field(gt=0, le=1)]
@@ -151,8 +149,17 @@ class Evaluate(Section):
     """The test of the trained model."""
 
     device: Device
-    threads: Annotated[int, Field(ge=1, le=1024)]
-    """CPU threads of PyTorch."""
+
+
+class Runtime(Section):
+    """What changes no result: no stage depends on it."""
+
+    save_every_seconds: Annotated[float, Field(gt=0)]
+    """Time between the checkpoints of a training."""
+    loader_workers: Annotated[int, Field(ge=0, le=256)]
+    """Processes that gather batches ahead of the training loop; 0 gathers in the loop."""
+    evaluate_threads: Annotated[int, Field(ge=1, le=1024)]
+    """CPU threads of PyTorch in the evaluation."""
 
 
 class Params(Section):
@@ -164,6 +171,7 @@ class Params(Section):
     model: Model
     train: Train
     evaluate: Evaluate
+    runtime: Runtime
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:

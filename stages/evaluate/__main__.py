@@ -36,7 +36,7 @@ def main() -> None:
     """Load the model and the store, predict the test split, write the figures."""
     params = load_params()
     device = choose_device(params.evaluate.device, "evaluate.device")
-    set_deterministic(params.evaluate.threads)
+    set_deterministic(params.runtime.evaluate_threads)
     store, classifier = open_store(), load_classifier(MODELS, device)
     check_fit(store, classifier)
 

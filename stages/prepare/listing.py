@@ -5,6 +5,7 @@ the source is ever looked at.
 """
 
 import posixpath
+import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ BAD_LINKS = {
 
 SHOWN = 5
 """Names that an error lists."""
+
+SAME_NAMES = 0.9
+"""Share of the names of two classes that are the same if they are parallel trees."""
 
 Entries = dict[str, Entry]
 """By normalized name."""
@@ -83,6 +87,8 @@ class Listing:
         By path.
     skipped : int
         Hidden files, readme files and the like.
+    notes : list of str
+        What a person should know of the layout.
     """
 
     source: Source
@@ -90,6 +96,7 @@ class Listing:
     candidates: list[Candidate]
     rejected: list[Rejected]
     skipped: int
+    notes: list[str]
 
 
 def list_photos(path: Path, max_bytes: int) -> Listing:
@@ -124,7 +131,8 @@ def list_photos(path: Path, max_bytes: int) -> Listing:
     rejected.sort(key=lambda one: one.path)
     _check_no_class_is_lost(path, lost, candidates, rejected)
     classes = _classes(path, {candidate.folder.rpartition("/")[2] for candidate in candidates})
-    return Listing(source, classes, candidates, rejected, len(entries) - len(names))
+    notes = note_parallel_trees(candidates)
+    return Listing(source, classes, candidates, rejected, len(entries) - len(names), notes)
 
 
 def find_table(entries: Entries) -> str:
@@ -197,6 +205,34 @@ def follow_links(entry: Entry, entries: Entries, wrapper: str) -> Entry | str:
         seen.add(target)
         entry = entries[target]
     return entry
+
+
+def note_parallel_trees(candidates: list[Candidate]) -> list[str]:
+    """Return a line if classes hold files of the same names, as images/ and masks/ do.
+
+    Names that only count, such as 001.jpg, say nothing: they may be the same in honest classes.
+    """
+    stems: dict[str, set[str]] = {}
+    for candidate in candidates:
+        stem = posixpath.splitext(posixpath.basename(candidate.path))[0]
+        stems.setdefault(candidate.class_name, set()).add(stem)
+    telling = {
+        name: found
+        for name, found in stems.items()
+        if len(found) > 1 and len({re.sub(r"\d+", "", stem) for stem in found}) > 1
+    }
+    parallel = {
+        name
+        for name, found in telling.items()
+        for other, theirs in telling.items()
+        if name != other and len(found & theirs) >= SAME_NAMES * max(len(found), len(theirs))
+    }
+    if 2 * len(parallel) <= len(stems):
+        return []
+    names = ", ".join(map(repr, sorted(parallel)[:SHOWN]))
+    return [
+        f"the classes {names} hold files of the same names: are they classes, or masks and such?"
+    ]
 
 
 def check_table_is_meant(table: Path, labels: dict[str, Label], names: list[str]) -> None:

@@ -91,12 +91,14 @@ def prepare_store(
     check_rejected(source, rejected, len(photos) + len(listing.rejected), prepare)
     check_classes(source, photos)
     accepted = photos[photos["reason"] == ""].copy()
-    notes = note_missing_classes(source, accepted)
+    notes = listing.notes + note_missing_classes(source, accepted)
     accepted["split"] = assign_splits(accepted, prepare)
     alike = list_alike(photos.join(accepted["split"]).fillna(""))
     picture = contact_sheet(array, photos, accepted, rejected, alike)
     write_store(folder, array, listing.classes, accepted, rejected, alike)
-    return Outcome(listing.skipped, listing.classes, accepted, rejected, alike, picture, notes)
+    return Outcome(
+        listing.skipped, listing.classes, accepted, rejected, alike, picture, listing.notes + notes
+    )
 
 
 def check_rejected(source: Path, rejected: pd.DataFrame, photos: int, prepare: Prepare) -> None:

@@ -42,7 +42,7 @@ def train(params: Params, world: World) -> None:
     with world.main_first():
         store = open_store(check_digests=world.is_local_main)
         start = build_initial_model(params, store.meta)
-        training = Training(start, store, params.train, world)
+        training = Training(start, store, params.train, params.runtime, world)
         key = describe_training(params, store, start, world.device)
     check_same_training(key, world)
     root = Path(os.environ.get("DVC_ROOT", "."), ".train_state")  # also under `dvc exp run --temp`

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +26,7 @@ KEYS_KEPT = 3
 """Trainings whose checkpoints are kept; the oldest go first."""
 
 DIGEST_BYTES = 32
+SECONDS_BETWEEN_TRIES = 0.2
 
 StateDict = dict[str, Any]
 
@@ -53,23 +55,31 @@ class Checkpoints:
         If another process is at the same training, as a second worker of a queue may be, wait for
         it, and say so once.
         """
-        owner, lock = self.folder / "pid", FileLock(self.folder / "lock")
         with readable_os_errors(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                who = f"process {owner.read_text()}" if owner.exists() else "another process"
-                print(f"{who} is at this very training: waiting for it to end", flush=True)
-                lock.acquire()
-                self.folder.mkdir(parents=True, exist_ok=True)  # the other one removed it
+            lock = self._wait_for_lock()
         try:
-            write_bytes(owner, str(os.getpid()).encode())
+            write_bytes(self.folder / "pid", str(os.getpid()).encode())
             write_bytes(self.folder / "key.json", self._document.encode())
             _drop_oldest(self.folder)
             yield
         finally:
             lock.release()
+
+    def _wait_for_lock(self) -> FileLock:
+        owner, lock = self.folder / "pid", FileLock(self.folder / "lock")
+        is_told = False
+        while True:
+            self.folder.mkdir(parents=True, exist_ok=True)  # who ends well removes it
+            try:
+                lock.acquire(timeout=0)
+            except (Timeout, FileNotFoundError):
+                if not is_told:
+                    who = f"process {owner.read_text()}" if owner.exists() else "another process"
+                    print(f"{who} is at this very training: waiting for it to end", flush=True)
+                is_told = True
+                time.sleep(SECONDS_BETWEEN_TRIES)
+            else:
+                return lock
 
     def save(self, state: StateDict) -> None:
         """Write a checkpoint; the one before it stays as the older generation."""

@@ -18,8 +18,8 @@ from stages.train.initial import InitialModel
 
 PROJECT = Path(__file__).parents[2]
 
-CHANGE_NO_RESULT = {"device", "loader_workers", "precision", "save_every_seconds"}
-"""Parameters; the device and the precision are in the key as they turn out."""
+AS_THEY_TURN_OUT = {"device", "precision"}
+"""Parameters that are in the key by what they mean on this machine."""
 
 SAME_EVERYWHERE = ("model", "train", "store", "weights", "code", "torch", "torchvision")
 """What several processes must agree on."""
@@ -34,7 +34,7 @@ def describe_training(
     """Return all that the training depends on, as JSON values."""
     return {
         "model": params.model.model_dump(),
-        "train": params.train.model_dump(exclude=CHANGE_NO_RESULT),
+        "train": params.train.model_dump(exclude=AS_THEY_TURN_OUT),
         "store": {"images": store.meta.images_sha256, "manifest": store.meta.manifest_sha256},
         "weights": model.weights_sha256,
         "code": code_digests(),

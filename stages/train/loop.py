@@ -25,12 +25,12 @@ def train_step(state: TrainState, inputs: Tensor, labels: Tensor, weight: float 
     Returns
     -------
     tensor of shape ()
-        The mean loss of the batch without label smoothing, comparable with that of the validation.
+        The mean cross-entropy of the batch, plain, so that it compares with the validation's.
     """
     state.network.zero_grad()
     with state.autocast():
         logits = state.forward(inputs)
-        loss = F.cross_entropy(logits, labels, label_smoothing=state.label_smoothing)
+        loss = state.loss_fn(logits, labels)
     (weight * loss).backward()  # type: ignore[no-untyped-call]
     for optimizer, scheduler in zip(state.optimizers, state.schedulers, strict=True):
         optimizer.step()

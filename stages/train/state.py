@@ -15,6 +15,7 @@ from stages.train.ema import average_weights
 from stages.train.epoch_loss import EpochLoss
 from stages.train.history import Epoch, best_epoch
 from stages.train.initial import InitialModel
+from stages.train.loss import Loss
 from stages.train.optimizer import build_optimizers, build_schedulers
 
 
@@ -27,6 +28,8 @@ class TrainState:
         The weights that are trained.
     forward : Module
         What to call for a forward pass: the network, wrapped when there are several processes.
+    loss_fn : callable
+        The loss that is trained on.
     ema : AveragedModel
         The moving average of the weights, which is validated and kept.
     optimizers, schedulers : list
@@ -40,7 +43,7 @@ class TrainState:
     """
 
     def __init__(
-        self, start: InitialModel, params: Train, steps_per_epoch: int, world: World
+        self, start: InitialModel, loss_fn: Loss, params: Train, steps_per_epoch: int, world: World
     ) -> None:
         self.world = world
         self.pretrained = start.pretrained
@@ -48,7 +51,7 @@ class TrainState:
         self.forward = self.network
         bf16 = is_bf16(params.precision, world.device)
         self.autocast = partial(torch.autocast, world.device.type, torch.bfloat16, enabled=bf16)
-        self.label_smoothing = params.label_smoothing
+        self.loss_fn = loss_fn
         self.ema = average_weights(self.network, params.ema_decay)
         if params.compile:
             self.network.compile()

@@ -7,7 +7,7 @@ import numpy as np
 from torch import nn
 
 from stages.common.errors import UserError
-from stages.common.params import Train
+from stages.common.params import Runtime, Train
 from stages.common.store import Store
 from stages.train.augment import Augmentation
 from stages.train.checkpoints import Checkpoints, StateDict
@@ -24,6 +24,7 @@ from stages.train.distributed import World
 from stages.train.history import Epoch, best_epoch, is_out_of_patience, write_history
 from stages.train.initial import InitialModel
 from stages.train.loop import train_step, validate
+from stages.train.loss import build_loss
 from stages.train.progress import EPOCH_HEADER, progress_bar, show_duration, show_epoch
 from stages.train.randomness import seed_dropout
 from stages.train.schedule import draw_order, image_sizes
@@ -43,19 +44,24 @@ class Training:
     store : Store
         Its train split teaches, its validation split chooses the epoch that is kept.
     params : Train
+    runtime : Runtime
     world : World
         Of several processes, only the main one writes.
     """
 
-    def __init__(self, start: InitialModel, store: Store, params: Train, world: World) -> None:
-        self.card, self.params, self.world = start.card, params, world
+    def __init__(
+        self, start: InitialModel, store: Store, params: Train, runtime: Runtime, world: World
+    ) -> None:
+        self.card, self.params, self.runtime, self.world = start.card, params, runtime, world
         self.train_set = to_gpu_if_fits(SplitDataset.of(store, "train"), world.device)
         self.validation_set = to_gpu_if_fits(SplitDataset.of(store, "validation"), world.device)
         check_photos(len(self.train_set), world.size)
         full_px = start.card.input_size_px
         self.sizes_px = image_sizes(params.first_image_size_px, full_px, params.epochs)
         check_sizes(start.network, [*self.sizes_px, full_px])
-        self.state = TrainState(start, params, len(self.batches(epoch=1)), world)
+        labels = store.labels[store.indices("train")]
+        loss_fn = build_loss(labels, params.class_balance, params.label_smoothing, world.device)
+        self.state = TrainState(start, loss_fn, params, len(self.batches(epoch=1)), world)
         self.clock = Clock()
 
     def run(self, checkpoints: Checkpoints, stop: StopRequest) -> nn.Module:
@@ -74,7 +80,7 @@ class Training:
             If the loss is no longer finite.
         """
         params, world, state, clock = self.params, self.world, self.state, self.clock
-        save, look = Every(params.save_every_seconds), Every(SECONDS_BETWEEN_LOOKS)
+        save, look = Every(self.runtime.save_every_seconds), Every(SECONDS_BETWEEN_LOOKS)
         if checkpoint := world.broadcast(checkpoints.load() if world.is_main else None):
             self.resume(checkpoint)
         print(EPOCH_HEADER, flush=True)
@@ -85,7 +91,7 @@ class Training:
             size_px, n_photos = self.sizes_px[epoch - 1], len(self.train_set)
             augment = Augmentation(params, self.card, n_photos, epoch, size_px, world.device)
             batches = self.batches(epoch)[state.epoch_loss.batches :]
-            loader = load_batches(self.train_set, batches, params.loader_workers, world)
+            loader = load_batches(self.train_set, batches, self.runtime.loader_workers, world)
             bar = progress_bar(epoch, params.epochs, state.epoch_loss.photos, n_photos)
             state.set_training(frozen=epoch <= params.freeze_epochs)
             begin = time.monotonic()

@@ -14,7 +14,7 @@ from stages.common.errors import UserError
 from stages.prepare.layout import find_layout
 from stages.prepare.listing import list_photos
 from stages.prepare.stage import Outcome, prepare_store
-from tests.hazards import encoded, jpeg, photo, plant_clean, settings
+from tests.hazards import encoded, jpeg, plant_clean, settings
 
 MAX_BYTES = 10**6
 
@@ -305,5 +305,23 @@ def test_a_table_that_is_a_link_is_refused(folders: Path, tmp_path: Path) -> Non
         prepare(folders, tmp_path)
 
 
-def test_photo_helpers_draw_different_photos() -> None:
-    assert encoded(photo(1)) != encoded(photo(2))
+# parallel trees
+
+
+def plant_named(root: Path, classes: list[str], names: list[str]) -> None:
+    for number, name in enumerate(classes):
+        (root / name).mkdir(parents=True)
+        for place, file in enumerate(names):
+            (root / name / file).write_bytes(jpeg(100 * number + place))
+
+
+def test_images_and_masks_of_the_same_names_get_one_line(tmp_path: Path) -> None:
+    names = [f"{word}_{number}.jpg" for word in ("cat", "dog", "owl") for number in range(4)]
+    plant_named(tmp_path / "photos", ["images", "masks"], names)
+    (note,) = prepare(tmp_path / "photos", tmp_path).notes
+    assert note.startswith("the classes 'images', 'masks' hold files of the same names")
+
+
+def test_classes_that_count_their_photos_alike_get_no_line(tmp_path: Path) -> None:
+    plant_named(tmp_path / "photos", ["daisy", "rose"], [f"IMG_{n:04}.jpg" for n in range(12)])
+    assert prepare(tmp_path / "photos", tmp_path).notes == []

@@ -3,6 +3,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -123,24 +124,33 @@ def test_a_complete_training_leaves_nothing(checkpoints: Checkpoints) -> None:
     assert not checkpoints.folder.exists()
 
 
-def test_a_second_trainer_is_told_who_is_at_it(tmp_path: Path) -> None:
+def test_a_second_trainer_waits_and_says_so_once(tmp_path: Path) -> None:
     code = (
-        "from pathlib import Path\nfrom stages.train.checkpoints import Checkpoints\n"
-        f"with Checkpoints(Path({str(tmp_path)!r}), {KEY!r}).locked():\n"
-        "    print('locked', flush=True)\n    input()\n"
+        "import sys\nfrom pathlib import Path\nfrom stages.train.checkpoints import Checkpoints\n"
+        f"checkpoints = Checkpoints(Path({str(tmp_path)!r}), {KEY!r})\n"
+        "with checkpoints.locked():\n"
+        "    print('locked', flush=True)\n    input()\n    checkpoints.remove()\n"
     )
-    first = subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+
+    def trainer() -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    first = trainer()
     assert first.stdout is not None
     assert first.stdout.readline() == "locked\n"
-    second = Checkpoints(tmp_path, KEY)
-    with pytest.raises(UserError, match=f"process {first.pid} is at this very training already"):
-        second.locked().__enter__()
-    first.kill()
-    first.communicate()
-    with second.locked():
-        assert (second.folder / "pid").read_text() == str(os.getpid())
+    second = trainer()
+    assert second.stdout is not None
+    waiting = f"process {first.pid} is at this very training: waiting for it to end\n"
+    assert second.stdout.readline() == waiting
+    time.sleep(1)  # it looks again and again, and stays quiet
+    first.communicate("\n")
+    assert second.stdout.readline() == "locked\n"
+    second.kill()
+    second.communicate()
+    with Checkpoints(tmp_path, KEY).locked():  # a dead one holds nothing
+        assert (Checkpoints(tmp_path, KEY).folder / "pid").read_text() == str(os.getpid())
 
 
 def test_only_the_newest_few_keys_are_kept(tmp_path: Path) -> None:

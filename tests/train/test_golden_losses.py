@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from stages.common.network import build_flowernet
-from stages.common.params import Train
+from stages.common.params import Runtime, Train
 from stages.common.store import Store
 from stages.train.checkpoints import Checkpoints
 from stages.train.distributed import World
@@ -26,13 +26,13 @@ PARAMS = Train(
     seed=7,
     device="cpu",
     threads=1,
-    loader_workers=0,
     epochs=3,
     batch_size=16,
     lr=0.004,
     weight_decay=0.05,
     warmup_fraction=0.2,
     label_smoothing=0.1,
+    class_balance=0,
     ema_decay=0.5,
     first_image_size_px=24,
     min_crop_area=0.35,
@@ -43,8 +43,9 @@ PARAMS = Train(
     precision="fp32",
     compile=False,
     processes=1,
-    save_every_seconds=1000,
 )
+
+RUNTIME = Runtime(save_every_seconds=1000, loader_workers=0, evaluate_threads=1)
 
 TRAIN_LOSS = [0.804052, 0.162162, 0.104265]
 VAL_LOSS = [0.697471, 0.688603, 0.672224]
@@ -58,7 +59,7 @@ def test_a_small_training_has_the_losses_that_are_written_down(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(PARAMS.seed)
         start = InitialModel(build_flowernet(8, 2), card_of(store))
-    training = Training(start, store, PARAMS, World(torch.device("cpu")))
+    training = Training(start, store, PARAMS, RUNTIME, World(torch.device("cpu")))
     training.run(Checkpoints(tmp_path / "checkpoints", {}), StopRequest())
     found = pd.read_csv("metrics/loss.csv")
     np.testing.assert_allclose(found["train_loss"], TRAIN_LOSS, rtol=1e-3)

@@ -11,6 +11,7 @@ from stages.train.data import SplitDataset, load_batches, split_into_batches
 from stages.train.distributed import World
 from stages.train.initial import InitialModel
 from stages.train.loop import train_step, validate
+from stages.train.loss import build_loss
 from stages.train.state import TrainState
 from tests.conftest import card_of
 
@@ -22,7 +23,8 @@ def new_state(store: Store, params: Params, **changes: object) -> TrainState:
         torch.manual_seed(0)
         network = build_flowernet(8, 2)
     train = params.train.model_copy(update=changes)
-    return TrainState(InitialModel(network, card_of(store)), train, 20, ALONE)
+    loss_fn = build_loss(store.labels, 0, train.label_smoothing, ALONE.device)
+    return TrainState(InitialModel(network, card_of(store)), loss_fn, train, 20, ALONE)
 
 
 def test_one_batch_can_be_overfitted(store: Store, params: Params) -> None:

@@ -8,7 +8,7 @@ from torch import nn
 
 from stages.common.errors import UserError
 from stages.common.network import build_flowernet
-from stages.common.params import Params, Train, load_params
+from stages.common.params import Params, Runtime, Train, load_params
 from stages.common.store import Store
 from stages.train.checkpoints import Checkpoints
 from stages.train.distributed import World
@@ -19,6 +19,7 @@ from stages.train.training import Training
 from tests.conftest import card_of, change_params
 
 ALONE = World(torch.device("cpu"))
+RUNTIME = Runtime(save_every_seconds=1e9, loader_workers=0, evaluate_threads=1)
 HEADER = ["epoch", "train_loss", "val_loss", "val_accuracy", "learning_rate"]
 
 
@@ -33,9 +34,14 @@ def network() -> nn.Module:
         return build_flowernet(8, 2)
 
 
-def new_training(store: Store, params: Train, pretrained: frozenset[str] = frozenset()) -> Training:
+def new_training(
+    store: Store,
+    params: Train,
+    pretrained: frozenset[str] = frozenset(),
+    runtime: Runtime = RUNTIME,
+) -> Training:
     start = InitialModel(network(), card_of(store), pretrained)
-    return Training(start, store, params, ALONE)
+    return Training(start, store, params, runtime, ALONE)
 
 
 def new_checkpoints() -> Checkpoints:
@@ -101,7 +107,9 @@ def test_another_seed_is_another_training(store: Store, params: Params) -> None:
 
 def test_loader_workers_change_no_byte(store: Store, params: Params) -> None:
     alone, weights = train(store, params.train)
-    helped, others = train(store, params.train.model_copy(update={"loader_workers": 2}))
+    runtime = RUNTIME.model_copy(update={"loader_workers": 2})
+    others = run(new_training(store, params.train, runtime=runtime)).state_dict()
+    helped = Path("metrics/loss.csv").read_text()
     assert helped == alone
     assert all(torch.equal(weights[name], others[name]) for name in weights)
 
@@ -276,4 +284,4 @@ def test_an_image_size_that_the_network_cannot_take_is_one_clear_line(
     """A network for images of one size, as torchvision's vision transformers are."""
     one_size = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2))
     with pytest.raises(UserError, match=r"model\.name: .* cannot take images of 16 px: .*shapes"):
-        Training(InitialModel(one_size, card_of(store)), store, params.train, ALONE)
+        Training(InitialModel(one_size, card_of(store)), store, params.train, RUNTIME, ALONE)

@@ -34,5 +34,6 @@ params, store, size = load_params(), open_store(Path(sys.argv[1])), int(sys.argv
 set_deterministic(threads=1)
 card: ModelCard = model_card(params, store.meta, None)
 with join_world(size, torch.device("cpu")) as world:
-    training = Training(InitialModel(plain_network(), card), store, params.train, world)
+    start = InitialModel(plain_network(), card)
+    training = Training(start, store, params.train, params.runtime, world)
     training.run(Checkpoints(Path("checkpoints"), {}), StopRequest())
