@@ -230,9 +230,7 @@ def note_parallel_trees(candidates: list[Candidate]) -> list[str]:
     if 2 * len(parallel) <= len(stems):
         return []
     names = ", ".join(map(repr, sorted(parallel)[:SHOWN]))
-    return [
-        f"the classes {names} hold files of the same names: are they classes, or masks and such?"
-    ]
+    return [f"the classes {names} hold files of the same names: are they classes, or masks?"]
 
 
 def check_table_is_meant(table: Path, labels: dict[str, Label], names: list[str]) -> None:

@@ -96,9 +96,7 @@ def prepare_store(
     alike = list_alike(photos.join(accepted["split"]).fillna(""))
     picture = contact_sheet(array, photos, accepted, rejected, alike)
     write_store(folder, array, listing.classes, accepted, rejected, alike)
-    return Outcome(
-        listing.skipped, listing.classes, accepted, rejected, alike, picture, listing.notes + notes
-    )
+    return Outcome(listing.skipped, listing.classes, accepted, rejected, alike, picture, notes)
 
 
 def check_rejected(source: Path, rejected: pd.DataFrame, photos: int, prepare: Prepare) -> None:
