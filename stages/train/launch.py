@@ -18,18 +18,18 @@ ENDED_BY_OTHERS = (EXIT_PEER_LOST, 128 + signal.SIGTERM, -signal.SIGTERM)
 """Exit codes of processes that ended because another one had failed."""
 
 SECONDS_TO_SAVE = 30
-"""What the first process has to finish its batch and save when it is asked to stop."""
+"""What the main process has to finish its batch and save when it is asked to stop."""
 
 
 def launch(processes: int) -> None:
-    """Run this stage in as many processes, and leave with the exit code of the first.
+    """Run this stage in as many processes, and leave with the exit code of the main one.
 
-    The first process has the terminal. What the others say is only shown when one of them fails.
+    The main process has the terminal. What the others say is shown only if one of them fails.
 
     Raises
     ------
     UserError
-        If another process than the first failed.
+        If another process than the main one failed.
     """
     logging.disable()  # the launcher's own log; what matters is said below
     with tempfile.TemporaryDirectory() as logs:
@@ -55,10 +55,17 @@ def launch(processes: int) -> None:
             codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
             culprits = [rank for rank, code in codes.items() if code not in ENDED_BY_OTHERS]
             if codes.get(0, EXIT_PEER_LOST) in ENDED_BY_OTHERS and culprits:
-                said = _last_line(Path(logs), culprits[0])
+                said = _last_line(Path(logs), culprits[0]) or _how_it_ended(codes[culprits[0]])
                 raise UserError(f"process {culprits[0]} of {processes}: {said}") from error
             code = codes.get(0, 1)
             sys.exit(code if code > 0 else 128 - code)
+
+
+def _how_it_ended(code: int) -> str:
+    """Say how a process ended that wrote nothing."""
+    if code >= 0:
+        return f"it ended with exit code {code}"
+    return f"it was killed by {signal.Signals(-code).name}; with SIGKILL, the memory may be full"
 
 
 def _last_line(logs: Path, rank: int) -> str:

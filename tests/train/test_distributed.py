@@ -145,3 +145,15 @@ def test_an_error_of_another_process_is_shown(finished: Project, tmp_path: Path)
     printed = ours.run(sys.executable, "-m", "stages.train", code=1)
     assert "process 1 of 2: out of memory with batches of" in printed.splitlines()[-1]
     assert "Traceback" not in printed
+
+
+def test_a_killed_process_is_named_with_its_signal(finished: Project, tmp_path: Path) -> None:
+    ours = finished.copy(tmp_path / "ours")
+    ours.set("train", "processes", 2)
+    loop = ours.folder / "stages/train/loop.py"
+    first_line = "state.network.zero_grad()"
+    fault = "if state.world.rank == 1:\n        __import__('os').kill(__import__('os').getpid(), 9)"
+    loop.write_text(loop.read_text().replace(first_line, f"{fault}\n    {first_line}"))
+    printed = ours.run(sys.executable, "-m", "stages.train", code=1).splitlines()
+    assert "process 1 of 2: it was killed by SIGKILL; with SIGKILL, the memory" in printed[-1]
+    assert "Traceback" not in "".join(printed)
