@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stages.common.errors import UserError
-from stages.common.store import open_store
+from stages.common.store import Store, open_store
 from stages.prepare.stage import prepare_store
 from tests.hazards import plant_clean, settings
 
@@ -110,3 +110,13 @@ def test_manifest_says_what_stands_in_each_row(folder: Path):
     assert (store.manifest["height"] == 72).all()
     assert [store.meta.classes[label] for label in store.labels] == list(store.manifest["class"])
     assert store.manifest["path"].is_monotonic_increasing
+
+
+def test_only_one_process_of_a_machine_need_read_every_byte(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "prepared/images.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert len(open_store(tmp_path / "prepared", check_digests=False).images) == len(store.images)
+    with pytest.raises(UserError, match=r"images\.npy: is damaged"):
+        open_store(tmp_path / "prepared")
