@@ -56,16 +56,13 @@ def read_table(table: Path, content: bytes, folder: str, names: set[str]) -> dic
         raise UserError(f"{table}: line {line}: is not UTF-8; save it as UTF-8") from error
     rows: dict[str, Label] = {}
     problems: list[str] = []
-    try:
-        for line, problem, name, label in _rows(text, folder, names):
-            if not problem and name in rows:
-                problem = f"{name} stands twice"
-            if problem:
-                problems.append(f"line {line}: {problem}")
-            else:
-                rows[name] = label
-    except csv.Error as error:
-        problems.append(str(error))
+    for line, problem, name, label in _rows(text, folder, names):
+        if not problem and name in rows:
+            problem = f"{_short(name)} stands twice"
+        if problem:
+            problems.append(f"line {line}: {problem}")
+        else:
+            rows[name] = label
     if problems:
         more = f"\n  and {len(problems) - SHOWN:,} more" if problems[SHOWN:] else ""
         lines = "".join(f"\n  {problem}" for problem in problems[:SHOWN])
@@ -76,22 +73,23 @@ def read_table(table: Path, content: bytes, folder: str, names: set[str]) -> dic
 def _rows(text: str, folder: str, names: set[str]) -> Iterator[tuple[int, str, str, Label]]:
     """Give each row's line, what is wrong with it, its photo's name and its label."""
     reader = csv.reader(io.StringIO(text), strict=True)
-    header = [column.strip().lower() for column in next(reader, [])]
-    nothing = Label("", None)
-    allowed = (["path", "label"], ["path", "label", "split"])
-    if sorted(header) not in map(sorted, allowed):
-        found = ", ".join(map(printable_name, header)) or "nothing"
-        yield 1, f"the columns must be path,label or path,label,split; found {found}", "", nothing
-        return
-    for values in reader:
-        if not values:
-            continue
-        if len(values) != len(header):
-            wrong = f"has {len(values)} values for {len(header)} columns"
-            yield reader.line_num, wrong, "", nothing
-            continue
-        row = dict(zip(header, (value.strip() for value in values), strict=True))
-        yield reader.line_num, *_check_row(row, folder, names)
+    nothing = "", Label("", None)
+    try:
+        header = [column.strip().lower() for column in next(reader, [])]
+        if sorted(header) not in (["label", "path"], ["label", "path", "split"]):
+            found = ", ".join(map(_short, header[:4])) or "nothing"
+            columns = f"the columns must be path,label or path,label,split; found {found}"
+            yield 1, columns, *nothing
+            return
+        for values in filter(None, reader):
+            if len(values) == len(header):
+                row = dict(zip(header, (value.strip() for value in values), strict=True))
+                yield reader.line_num, *_check_row(row, folder, names)
+            else:
+                wrong = f"has {len(values)} values for {len(header)} columns"
+                yield reader.line_num, wrong, *nothing
+    except csv.Error as error:
+        yield reader.line_num, str(error), *nothing
 
 
 def _check_row(row: dict[str, str], folder: str, names: set[str]) -> tuple[str, str, Label]:
@@ -99,11 +97,15 @@ def _check_row(row: dict[str, str], folder: str, names: set[str]) -> tuple[str, 
     split = row.get("split", "")
     problem = ""
     if not row["path"] or name not in names:
-        problem = f"there is no file {printable_name(row['path'])!r}"
+        problem = f"there is no file {_short(row['path'])!r}"
     elif not row["label"]:
-        problem = f"{printable_name(row['path'])} has no label"
+        problem = f"{_short(row['path'])} has no label"
     elif "/" in row["label"]:
-        problem = f"the label {printable_name(row['label'])!r} has a slash"
+        problem = f"the label {_short(row['label'])!r} has a slash"
     elif "split" in row and split.casefold() not in SPLIT_NAMES:
-        problem = f"split must be train, validation or test, got {printable_name(split)!r}"
+        problem = f"split must be train, validation or test, got {_short(split)!r}"
     return problem, name, Label(row["label"], SPLIT_NAMES.get(split.casefold()))
+
+
+def _short(text: str) -> str:
+    return f"{printable_name(text[:200]):.80}"
