@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -138,11 +138,19 @@ def _finish_replacement(path: Path, partial: Path) -> None:
     The old one, though the new one may be complete: it fits the other outputs. It bears another
     name before its files go, so that under the name of an old folder there is always a whole one.
     """
-    shutil.rmtree(partial, ignore_errors=True)
+    _remove(partial)
     old = _old_name(partial)
     if old.exists():
         old.rename(partial if path.exists() else path)
-        shutil.rmtree(partial, ignore_errors=True)
+        _remove(partial)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, also one in which nothing may be written."""
+    for parent, _, _ in os.walk(folder):
+        with suppress(OSError):
+            Path(parent).chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def sync_tree(folder: Path) -> None:

@@ -15,9 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic_core import ErrorDetails
 
 from stages.common.errors import UserError
+from stages.common.names import printable_name
 from stages.common.yaml12 import YamlError, parse_yaml
 
 PARAMS_FILE = Path("params.yaml")
+
+MOST_PROBLEMS = 20
+MOST_CHARACTERS = 100
+"""What an error shows of a name or value, and how many problems."""
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -213,14 +218,18 @@ _WORDING = {
 
 
 def _messages(error: ValidationError) -> Iterator[str]:
-    for detail in error.errors(include_url=False):
-        yield _message(detail)
+    details = error.errors(include_url=False)
+    yield from map(_message, details[:MOST_PROBLEMS])
+    if len(details) > MOST_PROBLEMS:
+        yield f"and {len(details) - MOST_PROBLEMS:,} more problems"
 
 
 def _message(detail: ErrorDetails) -> str:
     """Say one problem as ``section.key must be ..., got ...``."""
-    name = ".".join(str(part) for part in detail["loc"])
+    name = _short(".".join(str(part) for part in detail["loc"]))
     kind = detail["type"]
+    if kind == "invalid_key":
+        return f"{name} is no name of a parameter"
     if kind == "missing":
         return f"{name} is missing; add it (docs/parameters.md says what it means)"
     if kind == "extra_forbidden":
@@ -235,7 +244,12 @@ def _message(detail: ErrorDetails) -> str:
 
 
 def _shown(value: object) -> str:
-    return "nothing" if value is None else repr(value)
+    return "nothing" if value is None else _short(repr(value))
+
+
+def _short(text: str) -> str:
+    shown = printable_name(text[:MOST_CHARACTERS])
+    return shown if len(text) <= MOST_CHARACTERS else f"{shown}..."
 
 
 def _nearest(location: tuple[int | str, ...]) -> str:

@@ -23,9 +23,9 @@ def main() -> None:
     params = load_params()
     with new_folder(STORE) as folder:
         outcome = prepare_store(Path(params.data.photos), params.prepare, folder)
-    summary = summarize(outcome)
-    write_json(METRICS, summary)
-    write_bytes(PICTURE, png(outcome.picture))
+        summary = summarize(outcome)
+        write_json(METRICS, summary)
+        write_bytes(PICTURE, png(outcome.picture))
     print(describe(summary, outcome.notes))
 
 

@@ -6,6 +6,7 @@ flowers/...             either of them, in one more folder around it all
 """
 
 import posixpath
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +20,16 @@ SPLIT_NAMES: dict[str, Split] = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
     **dict.fromkeys(("test", "testing", "eval"), "test"),
 }
-"""What people call the folders of given splits, in any letter case."""
+"""What people call given splits, in any letter case."""
+
+ADDED = re.compile(r"(set|data|images|imgs|photos)$")
+"""What may follow in a folder's name: ``test_set``, ``train2017``, ``Validation images``."""
+
+
+def split_of_folder(name: str) -> Split | None:
+    """Return the split that a folder's name says."""
+    letters = re.sub(r"[^a-z]", "", name.casefold())
+    return SPLIT_NAMES.get(ADDED.sub("", letters))
 
 
 @dataclass(frozen=True)
@@ -53,11 +63,11 @@ class Layout:
         return self.splits.get(folder.split("/")[0])
 
 
-def find_layout(path: Path, folders: set[str]) -> Layout:
+def find_layout(path: Path, folders: set[str], keep_splits: bool = True) -> Layout:
     """Tell from all folders of a source, by normalized name, how it is laid out.
 
     Folders named like splits are splits where two of them share a class, or where nothing else is
-    beside them and one holds folders.
+    beside them and one holds folders. A train split is needed only to keep them.
 
     Raises
     ------
@@ -70,8 +80,9 @@ def find_layout(path: Path, folders: set[str]) -> Layout:
         top, *rest = name.removeprefix(wrapper).split("/")
         if name.startswith(wrapper) and len(rest) == 1:
             inside[top].add(rest[0])
-    splits = {name: SPLIT_NAMES[key] for name in inside if (key := name.casefold()) in SPLIT_NAMES}
+    splits = {name: split for name in inside if (split := split_of_folder(name))}
     if not _are_splits(inside, splits):
+        _check_unknown_splits(path, inside, splits)
         return Layout(wrapper)
     shown = ", ".join(printable_name(name) for name in sorted(splits))
     for name in sorted(inside):
@@ -85,9 +96,23 @@ def find_layout(path: Path, folders: set[str]) -> Layout:
                 f"{path}: the split {printable_name(name)!r} holds no class folders, so the labels "
                 "of its photos are unknown; give it one folder per class, or move it out of here"
             )
-    if "train" not in splits.values():
+    if keep_splits and "train" not in splits.values():
         raise UserError(f"{path}: of the given splits {shown}, none is called train; rename one")
     return Layout(wrapper, splits)
+
+
+def _check_unknown_splits(
+    path: Path, inside: dict[str, set[str]], splits: dict[str, Split]
+) -> None:
+    """Raise a UserError if a folder holds the same folders as one that is named like a split."""
+    for one in splits:
+        for other in sorted(set(inside) - set(splits)):
+            if len(inside[one] & inside[other]) > 1:
+                raise UserError(
+                    f"{path}: {printable_name(other)!r} holds the same folders as "
+                    f"{printable_name(one)!r}, which is named like a split; call it train, val or "
+                    "test, or move it out of here"
+                )
 
 
 def _are_splits(inside: dict[str, set[str]], splits: dict[str, Split]) -> bool:

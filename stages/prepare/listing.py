@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from stages.common.errors import UserError
@@ -26,6 +27,8 @@ BAD_LINKS = {
 
 SHOWN = 5
 """Names that an error lists."""
+
+PHOTO_SUFFIX = re.compile(r"\.(jpe?g|png|webp|avif|hei[cf]|bmp|tiff?|gif)$", re.IGNORECASE)
 
 SAME_NAMES = 0.9
 """Share of the names of two classes that are the same if they are parallel trees."""
@@ -99,7 +102,7 @@ class Listing:
     notes: list[str]
 
 
-def list_photos(path: Path, max_bytes: int) -> Listing:
+def list_photos(path: Path, max_bytes: int, keep_splits: bool = True) -> Listing:
     """List the photos of a folder or an archive; files over `max_bytes` are rejected.
 
     Raises
@@ -108,20 +111,21 @@ def list_photos(path: Path, max_bytes: int) -> Listing:
         If there is no such source, it cannot be read, or it does not say what the classes are.
     """
     source = open_source(path)
-    everything = {posixpath.normpath(entry.name): entry for entry in source.entries()}
+    everything = {_key(entry.name): entry for entry in source.entries()}
+    folders = find_folders(everything)
     entries = {name: entry for name, entry in everything.items() if entry.kind != "folder"}
-    _check_links_to_folders(path, everything)
+    _check_links_to_folders(path, everything, folders)
     table = find_table(entries)
     names = [name for name in entries if not is_clutter(name) and name != table]
     if table:
+        folder = table[: -len(TABLE)]
         content = read_entry(source, entries[table])
-        labels = read_table(path / table, content, table.removesuffix(TABLE), set(names))
+        labels = read_table(path / table, content, folder, set(entries))
         check_table_is_meant(path / table, labels, names)
-        found = [by_table(name, entries, table.removesuffix(TABLE), labels) for name in names]
+        found = [by_table(name, entries, folder, labels) for name in names]
         lost: set[str] = set()
     else:
-        folders = find_folders(everything)
-        layout = find_layout(path, folders)
+        layout = find_layout(path, folders, keep_splits)
         found = [by_folder(name, entries, layout) for name in names]
         lost = layout.class_folders(folders)
     found = [reject_by_kind_and_size(one, max_bytes) for one in found]
@@ -131,6 +135,7 @@ def list_photos(path: Path, max_bytes: int) -> Listing:
     rejected.sort(key=lambda one: one.path)
     _check_no_class_is_lost(path, lost, candidates, rejected)
     classes = _classes(path, {candidate.folder.rpartition("/")[2] for candidate in candidates})
+    _check_paths_differ(path, candidates)
     notes = note_parallel_trees(candidates)
     return Listing(source, classes, candidates, rejected, len(entries) - len(names), notes)
 
@@ -138,8 +143,8 @@ def list_photos(path: Path, max_bytes: int) -> Listing:
 def find_table(entries: Entries) -> str:
     """Return the table of labels, at the top or in one folder around everything; or nothing."""
     tops = {name.split("/")[0] for name in entries if not is_clutter(name)}
-    places = [TABLE, f"{next(iter(tops))}/{TABLE}" if len(tops) == 1 else TABLE]
-    return next((name for name in places if name in entries), "")
+    places = [TABLE, f"{next(iter(tops))}/{TABLE}".casefold() if len(tops) == 1 else TABLE]
+    return next((name for name in sorted(entries) if name.casefold() in places), "")
 
 
 def by_table(
@@ -169,7 +174,7 @@ def by_folder(name: str, entries: Entries, layout: Layout) -> Candidate | Reject
         return _unsafe(entries[name])
     path, folder = printable_name(inner), layout.class_folder(inner)
     target = follow_links(entries[name], entries, layout.wrapper)
-    if not folder and isinstance(target, str) and "." not in inner:
+    if not folder and isinstance(target, str) and not PHOTO_SUFFIX.search(inner):
         folder = inner  # it is where a class folder would be, and a link
     if not folder:
         told = "; a backslash does not part folders here" if "\\" in inner else ""
@@ -248,12 +253,27 @@ def _unsafe(entry: Entry) -> Rejected:
     return Rejected(printable_name(entry.name), "unsafe_name", "absolute, or leads upwards")
 
 
-def _check_links_to_folders(path: Path, everything: Entries) -> None:
+def _key(name: str) -> str:
+    """Return the normalized name of an entry; that of an unsafe one is its own."""
+    return name if is_unsafe(name) else posixpath.normpath(name)
+
+
+def _check_paths_differ(path: Path, candidates: list[Candidate]) -> None:
+    """Raise a UserError if two photos would have one path in the manifest."""
+    for one, other in pairwise(candidates):  # they are sorted
+        if one.path == other.path:
+            names = " and ".join(printable_name(each.entry.name) for each in (one, other))
+            raise UserError(
+                f"{path}: two photos would both be called {one.path}: {names}; rename one of them"
+            )
+
+
+def _check_links_to_folders(path: Path, everything: Entries, folders: set[str]) -> None:
     """Raise a UserError that names links to folders: one could stand for any number of photos."""
     found = [
         name
         for name, entry in everything.items()
-        if entry.kind == "link" and not is_clutter(name) and _is_to_folder(entry, everything)
+        if entry.kind == "link" and not is_clutter(name) and _is_to_folder(entry, folders)
     ]
     if found:
         shown = ", ".join(map(printable_name, sorted(found)[:SHOWN]))
@@ -264,9 +284,8 @@ def _check_links_to_folders(path: Path, everything: Entries) -> None:
         )
 
 
-def _is_to_folder(entry: Entry, everything: Entries) -> bool:
-    target = everything.get(posixpath.normpath(entry.target))
-    return entry.to_folder or (target is not None and target.kind == "folder")
+def _is_to_folder(entry: Entry, folders: set[str]) -> bool:
+    return entry.to_folder or posixpath.normpath(entry.target) in {".", *folders}
 
 
 def _check_no_class_is_lost(
@@ -293,7 +312,8 @@ def _check_no_class_is_lost(
 def _classes(path: Path, folders: set[str]) -> list[str]:
     spelled: dict[str, str] = {}
     for name in sorted(folders):
-        same = spelled.setdefault(unicodedata.normalize("NFKC", name).casefold(), name)
+        seen = unicodedata.normalize("NFKC", printable_name(name)).casefold()
+        same = spelled.setdefault(seen, name)
         if same != name:
             raise UserError(
                 f"{path}: the class folders {same!a} and {name!a} differ only in letter "

@@ -11,12 +11,13 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
 from stages.common.errors import UserError
+from stages.common.names import printable_name
 from stages.common.photo import PhotoError
 from stages.prepare.decode import Content
 
@@ -27,6 +28,16 @@ DAMAGED = (*FORMAT_ERRORS, *SENSELESS_NUMBERS, OSError, EOFError, NotImplemented
 
 CACHED = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 """Where DVC keeps a file's content; with `cache.type symlink` a tracked file is a link there."""
+
+GNU_LABEL, GNU_FOLDER = b"V", b"D"
+"""Kinds of members that tarfile does not know."""
+
+ZIP_END = struct.Struct("<4s6xH10x")
+"""The record at a zip's end: its signature, and the number of members."""
+ZIP64 = 0xFFFF
+"""Stands for a number of members that is elsewhere."""
+LONGEST_DESCRIPTOR = 24
+"""Bytes that may follow a member in a zip."""
 
 LONGEST_LINK = 4096
 """Bytes of the longest path of any system."""
@@ -99,7 +110,7 @@ class Tar:
     def entries(self) -> Iterator[Entry]:
         """Give every member; of two with one name the later counts. Folders may be missing."""
         with self._stream() as archive:
-            entries = [_tar_entry(member) for member in archive]
+            entries = [_tar_entry(member) for member in archive if not _says_nothing(member)]
         yield from with_slashes(entries)
 
     def contents(self, wanted: Iterable[Entry]) -> Iterator[tuple[Entry, Content]]:
@@ -130,6 +141,8 @@ class Zip:
     def entries(self) -> Iterator[Entry]:
         """Give every member; of two with one name the later counts. Folders may be missing."""
         with _readable_damage(self.path), zipfile.ZipFile(self.path) as archive:
+            with self.path.open("rb") as file:
+                _check_zip(file, archive)
             entries = [_zip_entry(archive, member) for member in archive.infolist()]
         yield from with_slashes(entries)
 
@@ -155,12 +168,15 @@ def open_source(path: Path) -> Source:
         If `path` is neither.
     """
     allowed = f"a folder or a {', '.join(ARCHIVES)} archive with one folder per class"
+    shown = printable_name(str(path))
     try:
         path.stat()
-    except OSError as error:
-        reason = "not found" if isinstance(error, FileNotFoundError) else error.strerror
+    except (OSError, ValueError) as error:  # a path may hold what the system cannot have
+        reason = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, FileNotFoundError):
+            reason = "not found"
         raise UserError(
-            f"params.yaml: data.photos: {path} {reason}; it must be {allowed}"
+            f"params.yaml: data.photos: {shown:.300} {reason}; it must be {allowed}"
         ) from error
     if path.is_dir():
         return Folder(path)
@@ -204,15 +220,21 @@ def with_slashes(entries: list[Entry]) -> list[Entry]:
 def _folder_entry(inside: str, item: os.DirEntry[str]) -> Entry:
     name = inside + item.name
     if item.is_symlink():
-        if CACHED.search(os.path.realpath(item.path)) and Path(item.path).is_file():
+        text = str(Path(item.path).readlink())
+        if CACHED.search(text) and Path(item.path).is_file():
             return Entry(name, "file", size=item.stat().st_size)
-        link = _link(name, str(Path(item.path).readlink()))
-        return replace(link, to_folder=Path(item.path).is_dir())
+        return replace(_link(name, text), to_folder=os.path.isdir(item.path))  # noqa: PTH112
     if item.is_dir():
         return Entry(name, "folder")
     if not item.is_file(follow_symlinks=False):
         return Entry(name, "special")
     return Entry(name, "file", size=item.stat(follow_symlinks=False).st_size)
+
+
+def _says_nothing(member: tarfile.TarInfo) -> bool:
+    """Tell a volume's label, and a hard link of a file to itself, which GNU tar writes."""
+    itself = posixpath.normpath(member.linkname) == posixpath.normpath(member.name)
+    return member.type == GNU_LABEL or (member.islnk() and itself)
 
 
 def _tar_entry(member: tarfile.TarInfo) -> Entry:
@@ -221,24 +243,58 @@ def _tar_entry(member: tarfile.TarInfo) -> Entry:
         return _link(name, member.linkname)
     if member.islnk():  # a hard link names its target from the top of the archive
         return Entry(name, "link", target=member.linkname)
-    if member.isdir():
+    if member.isdir() or member.type == GNU_FOLDER:
         return Entry(name, "folder")
     if not member.isfile():
         return Entry(name, "special")
     return Entry(name, "file", size=member.size, place=member.offset)
 
 
+def _check_zip(file: BinaryIO, archive: zipfile.ZipFile) -> None:
+    """Check that an archive is its members and its directory, and nothing else.
+
+    zipfile takes the last directory that it finds, and passes over what that does not list.
+    """
+    end = file.seek(0, os.SEEK_END) - ZIP_END.size - len(archive.comment)
+    file.seek(max(end, 0))
+    signature, count = ZIP_END.unpack(file.read(ZIP_END.size).ljust(ZIP_END.size))
+    members = sorted(archive.infolist(), key=lambda member: member.header_offset)
+    if signature != b"PK\5\6":
+        raise zipfile.BadZipFile("something follows its end")
+    if count not in (len(members), ZIP64):
+        raise zipfile.BadZipFile(f"it says that it has {count} members, and lists {len(members)}")
+    if members and members[0].header_offset:
+        raise zipfile.BadZipFile("another archive, or something else, precedes it")
+    starts = [member.header_offset for member in members[1:]] + [archive.start_dir]
+    for member, start in zip(members, starts, strict=True):
+        file.seek(member.header_offset + 26)
+        name, extra = struct.unpack("<HH", file.read(4))
+        file.seek(name + extra + member.compress_size, os.SEEK_CUR)
+        if b"PK\3\4" in file.read(min(max(start - file.tell(), 0), LONGEST_DESCRIPTOR + 4)):
+            raise zipfile.BadZipFile(
+                f"a member after {member.filename!a:.60} is not in its directory"
+            )
+
+
+def _zip_name(member: zipfile.ZipInfo) -> str:
+    """Return a member's name, in UTF-8 also where no flag says so, as many programs write it."""
+    if not member.flag_bits & 0x800:
+        with suppress(UnicodeError):
+            return member.filename.encode("cp437").decode()
+    return member.filename
+
+
 def _zip_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Entry:
-    mode = member.external_attr >> 16
+    mode, name = member.external_attr >> 16, _zip_name(member)
     if member.is_dir():
-        return Entry(member.filename, "folder")
+        return Entry(name, "folder")
     if stat.S_ISLNK(mode):
         content = _zip_content(archive, member) if member.file_size <= LONGEST_LINK else b""
         text = content.decode(errors="surrogateescape") if isinstance(content, bytes) else ""
-        return _link(member.filename, text)
+        return _link(name, text)
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-        return Entry(member.filename, "special")
-    return Entry(member.filename, "file", size=member.file_size, place=member.header_offset)
+        return Entry(name, "special")
+    return Entry(name, "file", size=member.file_size, place=member.header_offset)
 
 
 def _link(name: str, text: str) -> Entry:
@@ -283,6 +339,8 @@ def _decompressed(path: Path) -> BinaryIO:
 def _readable_damage(path: Path) -> Iterator[None]:
     try:
         yield
+    except PermissionError as error:
+        raise UserError(f"{path}: {error.strerror}; give read permission") from error
     except DAMAGED as error:
         raise UserError(
             f"{path}: is not an archive that can be read to its end: {error}; fetch it again"

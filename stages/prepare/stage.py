@@ -79,7 +79,8 @@ def prepare_store(
     UserError
         If the photos do not make a data set; the message says why and what to do.
     """
-    listing = list_photos(source, round(prepare.max_megapixels * 1e6 * BYTES_PER_PIXEL))
+    max_bytes = round(prepare.max_megapixels * 1e6 * BYTES_PER_PIXEL)
+    listing = list_photos(source, max_bytes, prepare.given_splits == "keep")
     array = ArrayFile(folder / "images.npy", prepare.image_size_px)
     with readable_os_errors(array.path):
         array.reserve(len(listing.candidates))
@@ -90,6 +91,7 @@ def prepare_store(
     rejected = _rejected(listing, photos)
     check_rejected(source, rejected, len(photos) + len(listing.rejected), prepare)
     check_classes(source, photos)
+    check_given_splits(source, photos)
     accepted = photos[photos["reason"] == ""].copy()
     notes = listing.notes + note_missing_classes(source, accepted)
     accepted["split"] = assign_splits(accepted, prepare)
@@ -127,6 +129,17 @@ def check_classes(source: Path, photos: pd.DataFrame) -> None:
             f"{source}: every photo is rejected of {', '.join(lost)}; "
             "add photos that can be used, or remove the folder"
         )
+
+
+def check_given_splits(source: Path, photos: pd.DataFrame) -> None:
+    """Raise a UserError that names a given split of which every photo is rejected, and why."""
+    for split, reasons in photos[photos["given"] != ""].groupby("given")["reason"]:
+        if all(reasons):
+            counts = ", ".join(f"{n} {reason}" for reason, n in reasons.value_counts().items())
+            raise UserError(
+                f"{source}: every photo of the given split {split} is rejected ({counts}); mend "
+                "them, or take the split's folder out"
+            )
 
 
 def note_missing_classes(source: Path, accepted: pd.DataFrame) -> list[str]:

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.common.errors import UserError
-from stages.common.names import printable_name
+from stages.common.names import is_clutter, printable_name
 from stages.common.store import Split
 from stages.prepare.layout import SPLIT_NAMES
 
 TABLE = "labels.csv"
 MAX_BYTES = 64_000_000
+LONGEST_LABEL = 200
 SHOWN = 5
 """Problems that an error names."""
 
@@ -98,10 +99,14 @@ def _check_row(row: dict[str, str], folder: str, names: set[str]) -> tuple[str, 
     problem = ""
     if not row["path"] or name not in names:
         problem = f"there is no file {_short(row['path'])!r}"
+    elif is_clutter(name):
+        problem = f"{_short(row['path'])} is hidden, or no photo by its name"
     elif not row["label"]:
         problem = f"{_short(row['path'])} has no label"
-    elif "/" in row["label"]:
-        problem = f"the label {_short(row['label'])!r} has a slash"
+    elif "/" in row["label"] or row["label"] in (".", ".."):
+        problem = f"the label {_short(row['label'])!r} can't name a folder"
+    elif len(row["label"]) > LONGEST_LABEL:
+        problem = f"the label {_short(row['label'])!r} is over {LONGEST_LABEL} characters"
     elif "split" in row and split.casefold() not in SPLIT_NAMES:
         problem = f"split must be train, validation or test, got {_short(split)!r}"
     return problem, name, Label(row["label"], SPLIT_NAMES.get(split.casefold()))

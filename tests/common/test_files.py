@@ -213,3 +213,16 @@ def test_two_writers_of_one_folder_never_meet(tmp_path: Path) -> None:
         assert second.returncode == 1
         assert "prepared: another process is writing into" in second.stderr
     assert [path.name for path in tmp_path.rglob("*")] == ["prepared", "a"]
+
+
+def test_a_read_only_folder_is_replaced_too(tmp_path: Path) -> None:
+    for text in ("old", "new", "newest"):
+        with new_folder(tmp_path / "prepared") as partial:
+            (partial / "sub").mkdir()
+            (partial / "sub/a").write_text(text)
+        (tmp_path / "prepared/sub").chmod(0o500)
+        (tmp_path / "prepared").chmod(0o500)
+    assert [path.name for path in tmp_path.iterdir()] == ["prepared"]
+    assert (tmp_path / "prepared/sub/a").read_text() == "newest"
+    for path in ("prepared", "prepared/sub"):
+        (tmp_path / path).chmod(0o700)

@@ -123,3 +123,15 @@ def test_missing_and_undecodable_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(UserError, match=r"params\.yaml: cannot be read"):
         load_params(tmp_path / "params.yaml")
+
+
+def test_a_key_that_is_no_text_and_endless_problems_are_short(params_file: Path) -> None:
+    text = params_file.read_text()
+    params_file.write_text(f"{text}1: 2\n" + "".join(f"key{i}: {'x' * 500}\n" for i in range(99)))
+    with pytest.raises(UserError) as caught:
+        load_params(params_file)
+    lines = str(caught.value).splitlines()
+    assert any("1 is no name of a parameter" in line for line in lines)
+    assert "more problems" in lines[-1]
+    assert len(lines) == 21
+    assert max(map(len, lines)) < 500

@@ -253,7 +253,7 @@ def test_photos_that_no_line_names_are_rejected(folders: Path, tmp_path: Path) -
         ("path,label\ngone.jpg,daisy\n", "line 2: there is no file 'gone.jpg'"),
         ("path,label\n,daisy\n", "line 2: there is no file ''"),
         ("path,label\ndaisy/000.jpg,\n", "line 2: daisy/000.jpg has no label"),
-        ("path,label\ndaisy/000.jpg,a/b\n", "line 2: the label 'a/b' has a slash"),
+        ("path,label\ndaisy/000.jpg,a/b\n", "line 2: the label 'a/b' can't name a folder"),
         ("path,label\ndaisy/000.jpg,a,b\n", "line 2: has 3 values for 2 columns"),
         (
             "path,label\n\ndaisy/000.jpg,a\n./daisy/000.jpg,a\n",
@@ -303,6 +303,60 @@ def test_a_table_that_is_a_link_is_refused(folders: Path, tmp_path: Path) -> Non
     (folders / "labels.csv").symlink_to("daisy/000.jpg")
     with pytest.raises(UserError, match=r"labels\.csv: must be a plain file"):
         prepare(folders, tmp_path)
+
+
+@pytest.mark.parametrize("label", ["..", ".", "x" * 201])
+def test_a_label_that_names_no_folder_is_refused(folders: Path, tmp_path: Path, label: str) -> None:
+    (folders / "labels.csv").write_text(f"path,label\ndaisy/000.jpg,{label}\n")
+    with pytest.raises(UserError, match="line 2: the label") as refused:
+        prepare(folders, tmp_path)
+    assert len(str(refused.value)) < 400
+
+
+def test_a_line_of_a_skipped_file_says_so(folders: Path, tmp_path: Path) -> None:
+    (folders / "daisy/.hidden.jpg").write_bytes(jpeg(5))
+    (folders / "labels.csv").write_text("path,label\ndaisy/.hidden.jpg,daisy\n")
+    with pytest.raises(UserError, match=r"line 2: daisy/\.hidden\.jpg is hidden, or no photo by"):
+        prepare(folders, tmp_path)
+
+
+def test_two_photos_of_one_path_are_named(folders: Path, tmp_path: Path) -> None:
+    (folders / "000.jpg").write_bytes(jpeg(5))
+    lines = [f"{p.relative_to(folders)},{p.parent.name}" for p in sorted(folders.rglob("0*.jpg"))]
+    lines[0] = "000.jpg,daisy"
+    (folders / "labels.csv").write_text("path,label\n" + "\n".join(lines))
+    with pytest.raises(UserError, match=r"both be called daisy/000\.jpg: 000\.jpg and daisy/000"):
+        prepare(folders, tmp_path)
+
+
+def test_classes_that_print_alike_are_an_error(tmp_path: Path) -> None:
+    plant_clean(tmp_path / "photos", ("a\nb", "a\\nb", "c"), 4)
+    with pytest.raises(UserError, match="differ only in letter case or Unicode form"):
+        prepare(tmp_path / "photos", tmp_path)
+
+
+def test_a_given_split_of_rejected_photos_is_never_replaced(given: Path, tmp_path: Path) -> None:
+    for file in (given / "test").rglob("*.jpg"):
+        file.write_text("no photo")
+    message = r"every photo of the given split test is rejected \(16 not_an_image\)"
+    with pytest.raises(UserError, match=message):
+        prepare(given, tmp_path, max_rejected_fraction=1)
+
+
+@pytest.mark.parametrize("names", ["train_set test_set", "train2017 val2017", "Train Images test"])
+def test_splits_are_known_by_longer_names_too(given: Path, tmp_path: Path, names: str) -> None:
+    first, second = names.rsplit(" ", 1)
+    shutil.rmtree(given / "val")
+    (given / "train").rename(given / first)
+    (given / "test").rename(given / second)
+    assert prepare(given, tmp_path).classes == ["daisy", "rose"]
+
+
+def test_a_split_of_an_unknown_name_is_an_error(given: Path, tmp_path: Path) -> None:
+    shutil.rmtree(given / "val")
+    (given / "test").rename(given / "holdout")
+    with pytest.raises(UserError, match="'holdout' holds the same folders as 'train', which is"):
+        prepare(given, tmp_path)
 
 
 # parallel trees

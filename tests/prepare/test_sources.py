@@ -546,3 +546,85 @@ def test_dvc_files_beside_class_folders_are_skipped(tmp_path: Path):
     plant_clean(tmp_path / "photos")
     (tmp_path / "photos/daisy.dvc").write_text("outs: []")
     assert listed(tmp_path / "photos").skipped == 1
+
+
+def zip_of(tmp_path: Path, *classes: str) -> bytes:
+    plant_clean(tmp_path / "-".join(classes), classes, 3)
+    pack_zip(tmp_path / "-".join(classes), tmp_path / "one.zip")
+    return (tmp_path / "one.zip").read_bytes()
+
+
+def test_joined_zips_and_what_follows_or_precedes_one_are_errors(tmp_path: Path):
+    one, other = zip_of(tmp_path, "daisy", "rose"), zip_of(tmp_path, "tulip", "peony")
+    path = tmp_path / "photos.zip"
+    for content in (other + one, one + b"junk", b"junk" + one, one + bytes(3000)):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"photos\.zip: .*(follows its end|precedes it)"):
+            listed(path)
+    path.write_bytes(one)
+    assert listed(path).classes == ["daisy", "rose"]
+
+
+def test_a_zip_whose_directory_is_incomplete_is_an_error(tmp_path: Path):
+    whole = zip_of(tmp_path, "daisy", "rose", "tulip")
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        start, last = archive.start_dir, archive.infolist()[-1]
+    size = 46 + len(last.filename.encode()) + len(last.extra)
+    directory, end = whole[start:-22], whole[-22:]
+    fewer = struct.pack("<HH", 8, 8) + struct.pack("<I", len(directory) - size)
+    for record in (end[:8] + fewer + end[16:], end[:12] + fewer[4:] + end[16:]):
+        (tmp_path / "photos.zip").write_bytes(whole[:start] + directory[:-size] + record)
+        with pytest.raises(UserError, match=r"photos\.zip: is not an archive that can be read"):
+            listed(tmp_path / "photos.zip")
+
+
+def test_names_in_utf_8_without_a_flag_are_read_as_utf_8(tmp_path: Path):
+    plant_clean(tmp_path / "photos", ("daisy", "rosé"), 3)
+    pack_zip(tmp_path / "photos", tmp_path / "photos.zip")
+    content = (tmp_path / "photos.zip").read_bytes()
+    content = content.replace(b"PK\3\4\x14\0\0\x08", b"PK\3\4\x14\0\0\0")
+    content = content.replace(b"PK\1\2\x14\x03\x14\0\0\x08", b"PK\1\2\x14\x03\x14\0\0\0")
+    (tmp_path / "photos.zip").write_bytes(content)
+    with zipfile.ZipFile(tmp_path / "photos.zip") as archive:
+        assert not any(member.flag_bits & 0x800 for member in archive.infolist())
+    assert listed(tmp_path / "photos.zip").classes == ["daisy", "rosé"]
+
+
+def test_what_gnu_tar_adds_is_no_photo(tmp_path: Path):
+    """A volume's label, a folder's dump, and a second mention of a file: a link to itself."""
+    plant_clean(tmp_path / "photos")
+    pack_tar(tmp_path / "photos", tmp_path / "photos.tar")
+    plain = listed(tmp_path / "photos.tar")
+    with tarfile.open(tmp_path / "photos.tar", "a") as archive:
+        label, dump = tarfile.TarInfo("2024"), tarfile.TarInfo("daisy")
+        label.type, dump.type = b"V", b"D"
+        again = tarfile.TarInfo("daisy/000.jpg")
+        again.type, again.linkname = tarfile.LNKTYPE, "./daisy/000.jpg"
+        for member in (label, dump, again):
+            archive.addfile(member)
+    found = listed(tmp_path / "photos.tar")
+    assert (found.candidates, found.rejected, found.skipped) == (plain.candidates, [], 0)
+
+
+def test_a_name_that_leads_upwards_replaces_no_honest_one(tmp_path: Path):
+    plant_clean(tmp_path / "photos")
+    pack_tar(tmp_path / "photos", tmp_path / "photos.tar")
+    with tarfile.open(tmp_path / "photos.tar", "a") as archive:
+        member = tarfile.TarInfo("x/../daisy/000.jpg")
+        member.size = 3
+        archive.addfile(member, io.BytesIO(b"bad"))
+    found = listed(tmp_path / "photos.tar")
+    assert len(found.candidates) == 20
+    assert [one.reason for one in found.rejected] == ["unsafe_name"]
+
+
+def test_a_dangling_class_link_with_a_dot_in_its_name_is_named(tmp_path: Path):
+    plant_clean(tmp_path / "photos")
+    (tmp_path / "photos/v1.lily").symlink_to("/nowhere")
+    with pytest.raises(UserError, match=r"no photos in 'v1\.lily' \(1 link_outside\)"):
+        listed(tmp_path / "photos")
+
+
+def test_a_path_that_no_system_can_have_is_one_clear_line() -> None:
+    with pytest.raises(UserError, match=r"data\.photos: a\\x00b embedded null byte; it must be"):
+        listed(Path("a\0b"))
