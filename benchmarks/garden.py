@@ -1,4 +1,4 @@
-"""Is the built-in garden a real task? What simple models make of it: README.md.
+"""Is the built-in garden a real task? What simple models make of it: docs/measurements.md.
 
 Run it with ``python -m benchmarks.garden`` after ``make repro``. It prints the test accuracy of a
 linear classifier that sees only a photo's colors, of the tutorial's CNN, and of the pipeline.

@@ -1,4 +1,4 @@
-"""How long prepare takes, against bare loops that only decode and scale: docs/photos.md.
+"""How long prepare takes, against bare loops that only decode and scale: docs/measurements.md.
 
 Run it with ``FLOWERBED_PHOTOS=folder python -m benchmarks.prepare_speed [rounds]``; the folder has
 one folder of JPEGs per class. Every round runs every contender once, so that a busy machine slows

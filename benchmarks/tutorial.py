@@ -1,4 +1,4 @@
-"""The tutorial's CNN and loop, as they are usually written, against ours: docs/recipe.md.
+"""The tutorial's CNN and loop, as they are usually written, against ours: docs/measurements.md.
 
 Run it with ``python -m benchmarks.tutorial [epochs]`` after ``dvc repro``: both train on the photos
 that data/prepared was made from, with the same split. It prints each one's accuracy on the test

@@ -162,9 +162,8 @@ def sync_tree(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries to the disk, where the platform can (Windows cannot)."""
-    if os.name == "posix":
-        _sync(folder)
+    """Flush a folder's entries to the disk."""
+    _sync(folder)
 
 
 def _sync(path: Path) -> None:

@@ -31,7 +31,7 @@ def build_network(name: str, width: int, classes: int) -> nn.Module:
     """
     if name == FLOWERNET:
         return build_flowernet(width, classes)
-    # Imported here, because it takes two seconds that flowernet need not wait.
+    # Imported here, because it takes two seconds, which flowernet can save.
     from stages.common.torchvision_network import build_torchvision_network, replace_layer
 
     network = build_torchvision_network(name)
@@ -43,7 +43,7 @@ def build_flowernet(width: int, classes: int) -> nn.Module:
     """Build a flowernet with PyTorch's usual random weights.
 
     It maps normalized photos, float (B, 3, H, W), to logits, float (B, classes). H and W may be any
-    size from 32 px up.
+    size from 16 px up.
     """
     layers = {
         "stem": nn.Sequential(convolution(3, width, stride=2), nn.ReLU(inplace=True)),

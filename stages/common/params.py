@@ -39,7 +39,7 @@ class Data(Section):
     """Where the photos are."""
 
     photos: Annotated[str, Field(min_length=1)]
-    """A folder or a .tar, .tar.gz, .tgz or .zip archive that holds one folder per class."""
+    """A folder or a .tar, .tar.gz, .tgz or .zip archive; docs/photos.md has its layouts."""
 
 
 class Garden(Section):
@@ -91,7 +91,7 @@ class Model(Section):
     name: Annotated[str, Field(min_length=1)]
     """flowernet, or a classification network of torchvision by its name there."""
     width: Annotated[int, Field(ge=8, le=512, multiple_of=8)]
-    """Channels after flowernet's stem; each later stage has more."""
+    """Channels after flowernet's stem; each later block has more."""
     weights: Annotated[str, Field(min_length=1)]
     """none for random ones, DEFAULT for torchvision's own, or a file of weights."""
 
@@ -124,7 +124,7 @@ class Train(Section):
     ema_decay: Fraction
     """Decay per step of the averaged weights that are validated and kept; 0 averages nothing."""
     first_image_size_px: Annotated[int, Field(ge=16, le=1024)]
-    """Side of the first epochs' images; from there it grows to 7/8 of prepare.image_size_px."""
+    """Side of the first epochs' images; from there it grows to 7/8 of the network's input size."""
     min_crop_area: Annotated[float, Field(gt=0, le=1)]
     """Smallest share of a photo that a training crop shows; 1 crops nothing."""
     color_jitter: Fraction
@@ -136,7 +136,7 @@ class Train(Section):
     patience: Annotated[int, Field(ge=0)]
     """Epochs without a lower validation loss that end the training early; 0 never does."""
     precision: Literal["auto", "fp32", "bf16"]
-    """Of the convolutions; auto is bf16 on a GPU that is fast at it, fp32 elsewhere."""
+    """Of the training passes; auto is bf16 on a GPU that is fast at it, fp32 elsewhere."""
     compile: bool
     """Compile the network's passes: slow to start, and on a GPU faster to run."""
     processes: Annotated[int, Field(ge=1, le=65_536)]
@@ -160,7 +160,7 @@ class Runtime(Section):
     """What changes no result: no stage depends on it."""
 
     save_every_seconds: Annotated[float, Field(gt=0)]
-    """Time between the checkpoints of a training."""
+    """Time between checkpoints within an epoch."""
     loader_workers: Annotated[int, Field(ge=0, le=256)]
     """Processes that gather batches ahead of the training loop; 0 gathers in the loop."""
     evaluate_threads: Annotated[int, Field(ge=1, le=1024)]
@@ -206,7 +206,8 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
 _WORDING = {
     "Input should be ": "",
     "Value error, ": "",
-    "String should have at least 1 character": "a path",
+    "String should have at least 1 character": "not empty",
+    "a valid boolean": "true or false",
     "a valid integer": "a whole number",
     "a valid ": "a ",
     "greater than or equal to": "at least",

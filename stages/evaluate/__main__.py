@@ -1,6 +1,6 @@
 """Test the model on the store's test split: models, data/prepared, metrics/loss.csv -> metrics.
 
-Only this stage opens the test split. It writes into metrics/
+Of train and evaluate, only this one uses the test split. It writes into metrics/
 
     evaluation.json     the figures
     predictions.csv     a row per test photo

@@ -14,7 +14,7 @@ from stages.common.store import STORE
 from stages.prepare.stage import prepare_store
 from stages.prepare.summary import describe, summarize
 
-METRICS = Path("metrics/prepare.json")
+SUMMARY = Path("metrics/prepare.json")
 PICTURE = Path("metrics/photos.png")
 
 
@@ -24,7 +24,7 @@ def main() -> None:
     with new_folder(STORE) as folder:
         outcome = prepare_store(Path(params.data.photos), params.prepare, folder)
         summary = summarize(outcome)
-        write_json(METRICS, summary)
+        write_json(SUMMARY, summary)
         write_bytes(PICTURE, png(outcome.picture))
     print(describe(summary, outcome.notes))
 

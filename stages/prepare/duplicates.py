@@ -43,14 +43,12 @@ def mark_same_pixels(photos: pd.DataFrame) -> pd.DataFrame:
         leaked = same.index.difference(kept.index)
         detail = f"same pixels as {kept['path'].iloc[0]}"
         photos.loc[leaked, ["reason", "detail"]] = ["leak", detail]
-        same = kept
-        classes = sorted(set(same["class"]))
+        classes = sorted(set(kept["class"]))
         if len(classes) > 1:
             detail = f"same pixels under {', '.join(classes)}"
-            photos.loc[same.index, ["reason", "detail"]] = ["conflicting_label", detail]
+            photos.loc[kept.index, ["reason", "detail"]] = ["conflicting_label", detail]
         else:
-            detail = f"same pixels as {same['path'].iloc[0]}"
-            photos.loc[same.index[1:], ["reason", "detail"]] = ["duplicate", detail]
+            photos.loc[kept.index[1:], ["reason", "detail"]] = ["duplicate", detail]
     return photos
 
 
@@ -112,8 +110,8 @@ def list_alike(photos: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     photos : DataFrame
-        With ``number, path, class, content_key, group, split, reason``; group and split are empty
-        where a photo is rejected.
+        With ``number, path, class, content_key, group, split, reason``; split is empty where a
+        photo is rejected, and group where it is rejected by itself.
 
     Returns
     -------

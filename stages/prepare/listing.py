@@ -122,18 +122,21 @@ def list_photos(path: Path, max_bytes: int, keep_splits: bool = True) -> Listing
         content = read_entry(source, entries[table])
         labels = read_table(path / table, content, folder, set(entries))
         check_table_is_meant(path / table, labels, names)
+        splits = {label.split for label in labels.values()}
+        if keep_splits and splits - {None} and "train" not in splits:
+            raise UserError(f"{path / table}: no line has the split train; name some")
         found = [by_table(name, entries, folder, labels) for name in names]
-        lost: set[str] = set()
+        class_folders: set[str] = set()
     else:
         layout = find_layout(path, folders, keep_splits)
         found = [by_folder(name, entries, layout) for name in names]
-        lost = layout.class_folders(folders)
+        class_folders = layout.class_folders(folders)
     found = [reject_by_kind_and_size(one, max_bytes) for one in found]
     candidates = [one for one in found if isinstance(one, Candidate)]
     rejected = [one for one in found if isinstance(one, Rejected)]
     candidates.sort(key=lambda candidate: (candidate.path, candidate.folder))
     rejected.sort(key=lambda one: one.path)
-    _check_no_class_is_lost(path, lost, candidates, rejected)
+    _check_no_class_is_lost(path, class_folders, candidates, rejected)
     classes = _classes(path, {candidate.folder.rpartition("/")[2] for candidate in candidates})
     _check_paths_differ(path, candidates)
     notes = note_parallel_trees(candidates)
@@ -323,6 +326,7 @@ def _classes(path: Path, folders: set[str]) -> list[str]:
     if len(classes) < 2:
         found = f"only {classes[0]!r}" if classes else "no class folder"
         raise UserError(
-            f"{path}: must hold a folder of photos for each of at least two classes, found {found}"
+            f"{path}: must hold at least two classes, each a folder of photos or a label of "
+            f"{TABLE}, found {found}"
         )
     return classes

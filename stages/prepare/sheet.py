@@ -57,7 +57,9 @@ def _rejected(photos: pd.DataFrame, rejected: pd.DataFrame) -> Section:
     """Choose a few photos for each reason; doubtful labels have their own section."""
     shown = rejected[rejected["reason"] != "conflicting_label"]
     chosen = shown.groupby("reason").head(TILES_PER_REASON).sort_values(["reason", "path"])
-    number_of = photos[photos["reason"] == "duplicate"].set_index("path")["number"].to_dict()
+    number_of = (
+        photos[photos["reason"].isin(["duplicate", "leak"])].set_index("path")["number"].to_dict()
+    )
     tiles = [
         Tile(number_of.get(path), (reason, path.rpartition("/")[2]))
         for path, reason in _rows(chosen.head(MOST_REJECTED), "path", "reason")

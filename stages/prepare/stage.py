@@ -67,7 +67,7 @@ def prepare_store(
     Parameters
     ----------
     source : Path
-        A folder or an archive with one folder per class.
+        A folder or an archive; docs/photos.md has its layouts.
     prepare : Prepare
     folder : Path
         Where the store's files go.
@@ -102,7 +102,7 @@ def prepare_store(
 
 
 def check_rejected(source: Path, rejected: pd.DataFrame, photos: int, prepare: Prepare) -> None:
-    """Raise a UserError that counts the reasons, if too many of so many photos are rejected."""
+    """Raise a UserError with the count of each reason if too many photos are rejected."""
     # A quotient, not a product: 29 / 100 is what 0.29 is read as; 0.29 * 100 is below 29.
     if len(rejected) / photos <= prepare.max_rejected_fraction:
         return
@@ -126,7 +126,7 @@ def check_classes(source: Path, photos: pd.DataFrame) -> None:
     ]
     if lost:
         raise UserError(
-            f"{source}: every photo is rejected of {', '.join(lost)}; "
+            f"{source}: every photo of {', '.join(lost)} is rejected; "
             "add photos that can be used, or remove the folder"
         )
 

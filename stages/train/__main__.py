@@ -24,10 +24,11 @@ from stages.train.training import Training
 def main() -> None:
     """Load the parameters, and train: in this process, or in as many as ``train.processes``."""
     params = load_params()
+    is_fresh()  # a mistake in it is said first
     device = choose_device(params.train.device, "train.device")
     if params.train.processes > 1 and not is_launched():
         check_processes(params.train.processes, device)
-        # Imported here, because it takes half a second that one process need not wait.
+        # Imported here, because it takes half a second which one process can save.
         from stages.train.launch import launch
 
         launch(params.train.processes)
@@ -68,7 +69,8 @@ def is_fresh() -> bool:
     value = os.environ.get("FLOWERBED_FRESH", "")
     if value not in ("", "0", "1"):
         raise UserError(
-            f"FLOWERBED_FRESH must be 1, to start from the first epoch, or 0, got {value!r}"
+            "FLOWERBED_FRESH must be 0, to resume, or 1, to start from the first epoch, "
+            f"got {value!r}"
         )
     return value == "1"
 

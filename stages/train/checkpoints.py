@@ -69,12 +69,14 @@ class Checkpoints:
         owner, lock = self.folder / "pid", FileLock(self.folder / "lock")
         is_told = False
         while True:
-            self.folder.mkdir(parents=True, exist_ok=True)  # who ends well removes it
+            self.folder.mkdir(parents=True, exist_ok=True)  # a training that completes removes it
             try:
                 lock.acquire(timeout=0)
             except (Timeout, FileNotFoundError):
                 if not is_told:
-                    who = f"process {owner.read_text()}" if owner.exists() else "another process"
+                    who = "another process"
+                    with suppress(FileNotFoundError):  # it may be removed just now
+                        who = f"process {owner.read_text()}"
                     print(f"{who} is at this very training: waiting for it to end", flush=True)
                 is_told = True
                 time.sleep(SECONDS_BETWEEN_TRIES)
@@ -99,7 +101,7 @@ class Checkpoints:
                 print(f"{path}: is not used: {error}", file=sys.stderr)
                 path.unlink(missing_ok=True)  # else the next save would keep it as the older one
         if any(self.folder.parent.glob(f"*/{self._newest.name}")):
-            print("no checkpoint fits these parameters, photos, code and versions: starting anew")
+            print("there are checkpoints of other trainings, none of this one: starting anew")
         return None
 
     def clear(self) -> None:

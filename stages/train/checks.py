@@ -1,4 +1,4 @@
-"""What cannot be trained is said before the first step, or in words instead of a device's."""
+"""Refuse what cannot be trained before the first step; put a device's errors into words."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager

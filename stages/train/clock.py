@@ -47,7 +47,7 @@ class Clock:
         return ", ".join(f"{name} {seconds / total:.1%}" for name, seconds in largest_first)
 
     def state_dict(self) -> dict[str, float]:
-        """Return the seconds by name, and all of them."""
+        """Return the seconds by name, and their total."""
         return {**self._spent, "total": self.total()}
 
     def load_state_dict(self, state: dict[str, float]) -> None:

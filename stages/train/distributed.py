@@ -6,6 +6,7 @@ SyncBatchNorm does not know, each process normalizes its own photos.
 """
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -65,8 +66,8 @@ class World:
         """Return this process's share of a batch; the shares of all processes make the batch."""
         return batch[self.rank :: self.size]
 
-    def sum(self, values: Tensor) -> Tensor:
-        """Return the sum over all processes, in each of them."""
+    def sum_over_processes(self, values: Tensor) -> Tensor:
+        """Sum over all processes, in place; return the sum."""
         if self.size > 1:
             dist.all_reduce(values)
         return values
@@ -177,7 +178,7 @@ def leave_with_peers(world: World) -> Iterator[None]:
         text = str(error)
         if not isinstance(error, dist.DistError) and "gloo" not in text and "NCCL" not in text:
             raise
-        reason = text.strip().partition("\n")[0]
+        reason = re.sub(r"^\[[^]]*\] *", "", text.strip().partition("\n")[0])  # no path in C++
         print(
             f"process {world.rank} of {world.size}: lost the connection to another process: "
             f"{reason:.200}",

@@ -38,6 +38,6 @@ def write_history(history: list[Epoch], path: Path = LOSS_CSV) -> None:
 
 
 def is_out_of_patience(history: list[Epoch], patience: int) -> bool:
-    """Tell whether so many epochs have brought no lower validation loss; 0 never runs out."""
+    """Tell whether `patience` epochs have brought no lower validation loss; 0 never runs out."""
     waited = len(history) - best_epoch(history).epoch if history else 0
     return 0 < patience <= waited

@@ -1,4 +1,4 @@
-"""What a training depends on. Two trainings with the same key end in the same bytes."""
+"""What a training depends on: with the same key, one or two processes give the same bytes."""
 
 import hashlib
 import os
@@ -53,7 +53,7 @@ def check_same_training(document: dict[str, Any], world: World) -> None:
     Raises
     ------
     UserError
-        Naming what differs. Devices and processors may.
+        If they differ; it names what does. Devices and processors may differ.
     """
     of_main = world.broadcast(document)
     other = [name for name in SAME_EVERYWHERE if of_main[name] != document[name]]
@@ -79,7 +79,9 @@ def code_digests() -> dict[str, str]:
     """Return the sha256 of every module that the stage depends on, by dvc.yaml's own list."""
     stage = parse_yaml((PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]["train"]
     paths = [PROJECT / dep for dep in stage["deps"] if dep.startswith("stages/")]
-    modules = [module for path in paths for module in (path.rglob("*.py"), [path])[path.is_file()]]
+    modules = [
+        module for path in paths for module in ([path] if path.is_file() else path.rglob("*.py"))
+    ]
     return {
         module.relative_to(PROJECT).as_posix(): hashlib.sha256(module.read_bytes()).hexdigest()
         for module in sorted(modules)

@@ -20,7 +20,8 @@ def train_step(state: TrainState, inputs: Tensor, labels: Tensor, weight: float 
     inputs : float32 tensor of shape (B, 3, H, W)
     labels : int64 tensor of shape (B,)
     weight : float
-        What the loss counts, by which several processes make their gradients' average exact.
+        Factor of the loss in the backward pass. With several processes it makes their averaged
+        gradient that of the complete batch.
 
     Returns
     -------
@@ -56,5 +57,5 @@ def validate(state: TrainState, batches: Iterable[Batch], card: ModelCard) -> tu
         loss_sum += F.cross_entropy(logits, labels, reduction="sum")
         n_correct += (logits.argmax(dim=1) == labels).sum()
         n_photos += len(labels)
-    loss_sum, n_correct, n_photos = world.sum(sums).tolist()
+    loss_sum, n_correct, n_photos = world.sum_over_processes(sums).tolist()
     return loss_sum / n_photos, n_correct / n_photos

@@ -45,9 +45,9 @@ def load_pretrained(model: Model) -> Pretrained | None:
         path = Path(model.weights)
         content = _read(path)
         weights = _parse(path, content)
-        mean, std, size_px = _our_photos(path.with_name("model.json"))
+        mean, std, size_px = _flowernet_normalization(path.with_name("model.json"))
     else:
-        # Imported here, because it takes two seconds that flowernet need not wait.
+        # Imported here, because it takes two seconds, which flowernet can save.
         from stages.common.torchvision_network import default_weights, modern_names
 
         theirs = default_weights(model.name)
@@ -132,7 +132,7 @@ def _parse(path: Path, content: bytes) -> dict[str, Tensor]:
 _SAVE = "save them with torch.save(network.state_dict(), path), or as safetensors"
 
 
-def _our_photos(card: Path) -> tuple[list[float], list[float], int]:
+def _flowernet_normalization(card: Path) -> tuple[list[float], list[float], int]:
     """Return mean, deviation and size from the model.json beside a flowernet's weights."""
     try:
         read = read_card(card)

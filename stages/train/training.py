@@ -61,7 +61,7 @@ class Training:
         check_sizes(start.network, [*self.sizes_px, full_px])
         labels = store.labels[store.indices("train")]
         loss_fn = build_loss(labels, params.class_balance, params.label_smoothing, world.device)
-        self.state = TrainState(start, loss_fn, params, len(self.batches(epoch=1)), world)
+        self.state = TrainState(start, loss_fn, params, len(self.epoch_batches(epoch=1)), world)
         self.clock = Clock()
 
     def run(self, checkpoints: Checkpoints, stop: StopRequest) -> nn.Module:
@@ -80,7 +80,10 @@ class Training:
             If the loss is no longer finite.
         """
         params, world, state, clock = self.params, self.world, self.state, self.clock
-        save, look = Every(self.runtime.save_every_seconds), Every(SECONDS_BETWEEN_LOOKS)
+        save_timer, look_timer = (
+            Every(self.runtime.save_every_seconds),
+            Every(SECONDS_BETWEEN_LOOKS),
+        )
         if checkpoint := world.broadcast(checkpoints.load() if world.is_main else None):
             self.resume(checkpoint)
         print(EPOCH_HEADER, flush=True)
@@ -90,7 +93,7 @@ class Training:
                 break
             size_px, n_photos = self.sizes_px[epoch - 1], len(self.train_set)
             augment = Augmentation(params, self.card, n_photos, epoch, size_px, world.device)
-            batches = self.batches(epoch)[state.epoch_loss.batches :]
+            batches = self.epoch_batches(epoch)[state.epoch_loss.batches :]
             loader = load_batches(self.train_set, batches, self.runtime.loader_workers, world)
             bar = progress_bar(epoch, params.epochs, state.epoch_loss.photos, n_photos)
             state.set_training(frozen=epoch <= params.freeze_epochs)
@@ -101,11 +104,11 @@ class Training:
                     seed_dropout(params.seed, epoch, state.epoch_loss.batches, world.rank)
                     share = len(labels) / len(batch)  # of the batch, in this process
                     loss = train_step(state, augment(images, positions), labels, world.size * share)
-                    state.epoch_loss.add(world.sum(loss * len(labels)), len(batch))
+                    state.epoch_loss.add(world.sum_over_processes(loss * len(labels)), len(batch))
                     bar.update(len(batch))
-                    if look.is_due():
+                    if look_timer.is_due():
                         bar.set_postfix_str(f"loss {state.epoch_loss.mean():.3f}", refresh=False)
-                    if save.is_due() or stop.is_asked:
+                    if save_timer.is_due() or stop.is_asked:
                         self.save(checkpoints)
                         stop.leave_if_asked(self.place)
                 train_loss = state.epoch_loss.mean()
@@ -121,7 +124,7 @@ class Training:
             stop.leave_if_asked(self.place)
         return self.finish()
 
-    def batches(self, epoch: int) -> list[Positions]:
+    def epoch_batches(self, epoch: int) -> list[Positions]:
         """Return the photos of each batch of an epoch, in the order of the training."""
         order = draw_order(self.params.seed, epoch, len(self.train_set))
         # Two photos for each process: a batch norm may have no variance to divide one by.

@@ -52,7 +52,7 @@ def test_scientific_notation_is_a_number(params_file: Path, written: str, meant:
         ("evaluate", "zzz", 2, "evaluate.zzz is unknown; known here: device"),
         ("train", "warmup_fraction", 1, "train.warmup_fraction must be below 1, got 1"),
         ("train", "processes", 99, "train.processes must be at most train.batch_size = "),
-        ("data", "photos", "", "data.photos must be a path, got ''"),
+        ("data", "photos", "", "data.photos must be not empty, got ''"),
         ("prepare", "test_fraction", 0.9, "must be below 1 - validation_fraction = 0.9"),
         ("prepare", "test_fraction", 1e999, "prepare.test_fraction must be a finite number"),
     ],

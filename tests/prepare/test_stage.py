@@ -145,7 +145,7 @@ def test_every_share_may_be_rejected_that_is_allowed_and_not_one_photo_more(phot
 def test_a_class_without_a_usable_photo_is_named(few: Path, tmp_path: Path):
     plant(few, [Hazard("lily/a.jpg", write(b"")), Hazard("lily/b.jpg", write(b"text"))])
     with pytest.raises(
-        UserError, match=r"every photo is rejected of 'lily' \(empty, not_an_image\)"
+        UserError, match=r"every photo of 'lily' \(empty, not_an_image\) is rejected"
     ):
         prepared(few, tmp_path / "store")
 

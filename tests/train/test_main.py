@@ -18,5 +18,7 @@ def test_only_1_asks_for_a_fresh_start(
 
 def test_another_value_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLOWERBED_FRESH", "yes")
-    with pytest.raises(UserError, match=r"FLOWERBED_FRESH must be 1, .*, or 0, got 'yes'"):
+    with pytest.raises(
+        UserError, match=r"FLOWERBED_FRESH must be 0, to resume, or 1, .* got 'yes'"
+    ):
         is_fresh()

@@ -210,7 +210,7 @@ def test_a_training_without_a_better_epoch_ends_early(
 
 
 def sizes_of_batches(training: Training) -> list[int]:
-    return [len(batch) for batch in training.batches(epoch=1)]
+    return [len(batch) for batch in training.epoch_batches(epoch=1)]
 
 
 @pytest.mark.parametrize(
