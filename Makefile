@@ -46,8 +46,13 @@ repository:
 	@git rev-parse --is-inside-work-tree >/dev/null 2>&1 || { \
 	  echo "$(CURDIR) is not in a Git repository: clone the project, or run \`git init\` here" >&2; exit 1; }
 
-# The environment is made anew when the lock changes, so that nothing of the old one stays.
+# The environment is made anew when the lock's content changes, so that nothing of the old one stays.
 $(READY): requirements.lock
+	@if cmp -s requirements.lock $(VENV)/requirements.lock; then touch $@; \
+	  else $(MAKE) --no-print-directory environment; fi
+
+.PHONY: environment
+environment:
 	@command -v $(PYTHON) >/dev/null || { \
 	  echo "$(PYTHON) not found: install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -56,4 +61,5 @@ $(READY): requirements.lock
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
-	@touch $@
+	@cp requirements.lock $(VENV)/requirements.lock
+	@touch $(READY)

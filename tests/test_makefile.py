@@ -85,3 +85,15 @@ def test_a_changed_lock_makes_the_environment_anew(folder: Path) -> None:
     assert make(folder, "setup", f"PYTHON={python}").returncode != 0
     assert "-m venv .venv" in log.read_text()
     assert not (folder / ".venv/.ready").exists()
+
+
+def test_a_lock_of_the_same_content_makes_no_new_environment(folder: Path) -> None:
+    pretend_ready(folder)
+    shutil.copy(folder / "requirements.lock", folder / ".venv/requirements.lock")
+    (folder / ".venv/kept").touch()
+    os.utime(folder / "requirements.lock")  # as a checkout does
+    os.utime(folder / ".venv/.ready", (1, 1))
+    assert make(folder, "setup", "PYTHON=python-that-is-not-there").returncode == 0
+    assert (folder / ".venv/kept").exists()
+    (folder / "requirements.lock").write_text("other")
+    assert make(folder, "setup", "PYTHON=python-that-is-not-there").returncode != 0

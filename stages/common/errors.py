@@ -25,7 +25,8 @@ def run_stage(main: Callable[[], None]) -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         main()
-        sys.stdout.flush()
+        if sys.stdout:  # it may be closed from the start
+            sys.stdout.flush()
     except UserError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:

@@ -38,7 +38,7 @@ def main() -> None:
         print_csv(predictions)
     else:
         print_table(predictions, photos, classifier.card.classes)
-    sys.stdout.flush()
+    print(end="", flush=True)
     if rejected.count:
         sys.exit(1)
 
