@@ -13,7 +13,7 @@ from pathlib import Path
 from stages.common.errors import UserError
 from stages.common.names import is_hidden_folder, printable_name
 from stages.common.store import Split
-from stages.prepare.sources import Entry
+from stages.prepare.entries import Entry
 
 SPLIT_NAMES: dict[str, Split] = {
     **dict.fromkeys(("train", "training"), "train"),

@@ -15,8 +15,8 @@ from stages.common.errors import UserError
 from stages.common.files import readable_os_errors
 from stages.common.workers import worker_pool
 from stages.prepare.decode import Chunk, Content, Decoded, Decoder, start_decoder
+from stages.prepare.entries import Entry
 from stages.prepare.listing import Listing
-from stages.prepare.sources import Entry
 
 CHUNK_PHOTOS = 16
 CHUNK_BYTES = 8 << 20
