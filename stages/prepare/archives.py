@@ -106,8 +106,9 @@ def with_slashes(entries: list[Entry]) -> list[Entry]:
 
 def _says_nothing(member: tarfile.TarInfo) -> bool:
     """Tell a volume's label, and a hard link of a file to itself, which GNU tar writes."""
-    itself = posixpath.normpath(member.linkname) == posixpath.normpath(member.name)
-    return member.type == GNU_LABEL or (member.islnk() and itself)
+    if member.islnk():
+        return posixpath.normpath(member.linkname) == posixpath.normpath(member.name)
+    return member.type == GNU_LABEL
 
 
 def _tar_entry(member: tarfile.TarInfo) -> Entry:

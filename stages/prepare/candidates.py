@@ -70,10 +70,13 @@ def note_parallel_trees(candidates: list[Candidate]) -> list[str]:
     for candidate in candidates:
         stem = posixpath.splitext(posixpath.basename(candidate.path))[0]
         stems.setdefault(candidate.class_name, set()).add(stem)
+    # Only these few are compared with each other: the others share too few names with all.
+    classes_of = Counter(stem for found in stems.values() for stem in found)
     telling = {
         name: found
         for name, found in stems.items()
-        if len(found) > 1 and len({re.sub(r"\d+", "", stem) for stem in found}) > 1
+        if sum(classes_of[stem] > 1 for stem in found) >= SAME_NAMES * len(found)
+        and len({re.sub(r"\d+", "", stem) for stem in found}) > 1
     }
     parallel = {
         name
@@ -110,10 +113,13 @@ def check_paths_differ(path: Path, candidates: list[Candidate]) -> None:
 
 def check_links_to_folders(path: Path, everything: Entries, folders: set[str]) -> None:
     """Raise a UserError that names links to folders: one could stand for any number of photos."""
+    places = folders | {"."}
     found = [
         name
         for name, entry in everything.items()
-        if entry.kind == "link" and not is_clutter(name) and _is_to_folder(entry, folders)
+        if entry.kind == "link"
+        and (entry.to_folder or posixpath.normpath(entry.target) in places)
+        and not is_clutter(name)
     ]
     if found:
         shown = ", ".join(map(printable_name, sorted(found)[:SHOWN]))
@@ -122,10 +128,6 @@ def check_links_to_folders(path: Path, everything: Entries, folders: set[str]) -
             f"{path}: {len(found):,} links lead to folders, which are not followed: {shown}{more}; "
             "put the folders in their place (`cp -rL` copies what links lead to), or remove them"
         )
-
-
-def _is_to_folder(entry: Entry, folders: set[str]) -> bool:
-    return entry.to_folder or posixpath.normpath(entry.target) in {".", *folders}
 
 
 def check_no_class_is_lost(

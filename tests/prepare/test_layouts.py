@@ -184,20 +184,6 @@ def folders(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-def flat(folders: Path, root: Path, extra: str = "") -> Path:
-    """Put the photos of class folders into one folder, with a table."""
-    root.mkdir()
-    lines = ["path,label"]
-    for file in sorted(folders.rglob("*.jpg")):
-        name = f"{file.parent.name}_{file.name}" if extra else file.name
-        target = root / "images" / file.parent.name / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(file.read_bytes())
-        lines.append(f"images/{file.parent.name}/{name},{file.parent.name}")
-    (root / "labels.csv").write_text("\n".join(lines) + "\n")
-    return root
-
-
 @pytest.mark.parametrize("suffix", ["", ".tar", ".tgz", ".zip"])
 def test_a_table_gives_the_bytes_of_class_folders(
     folders: Path, tmp_path: Path, suffix: str
