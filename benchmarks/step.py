@@ -41,7 +41,6 @@ class Contest:
         self.augment = Augmentation(
             training.params, training.card, n_photos, 1, size_px, self.device
         )
-        self.state.set_training(frozen=False)
         self.inputs, self.labels = self.fed(next(iter(self.loader())))
 
     def loader(self) -> Iterable[Batch]:

@@ -122,6 +122,9 @@ def make_project(folder: Path, changes: dict[str, dict[str, Any]]) -> Project:
     ):
         shutil.copy(ROOT / name, folder / name)
     shutil.copy(ROOT / "data/.gitignore", folder / "data")
+    (folder / "data/weights").mkdir()
+    for name in ("none", "DEFAULT"):
+        shutil.copy(ROOT / "data/weights" / name, folder / "data/weights")
     change_params(folder / "params.yaml", changes)
     project.run("git", "init", "--quiet", "--initial-branch", "main")
     project.run("dvc", "init", "--quiet")

@@ -10,6 +10,8 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from stages.common.store import open_store
 from tests.conftest import TINY
@@ -202,3 +204,41 @@ def test_what_changes_no_result_runs_nothing_again(project: Project) -> None:
     for key, value in (("save_every_seconds", 7), ("loader_workers", 1), ("evaluate_threads", 2)):
         project.set("runtime", key, value)
     assert project.stages_run("dvc", "repro") == []
+
+
+def test_changed_weights_train_again_and_other_files_beside_them_do_not(project: Project) -> None:
+    weights = project.folder / "data/weights"
+    shutil.copytree(project.folder / "models", weights / "mine")
+    project.set("model", "weights", "mine")
+    project.set("train", "epochs", 0)
+    assert project.stages_run("dvc", "repro") == ["prepare", "train", "evaluate"]
+    (losses,) = pd.read_csv(project.folder / "metrics/loss.csv").to_dict("records")
+    assert losses["epoch"] == 0
+    trained = load_file(project.folder / "models/model.safetensors")
+    first = load_file(weights / "mine/model.safetensors")
+    changed = {name for name in first if not torch.equal(first[name], trained[name])}
+    assert changed == {"head.weight", "head.bias"}
+
+    shutil.copytree(weights / "mine", weights / "another")
+    assert project.stages_run("dvc", "repro") == []
+    first["stem.0.0.weight"] += 0.01
+    save_file(first, weights / "mine/model.safetensors")
+    assert project.stages_run("dvc", "repro") == ["train", "evaluate"]
+    assert project.run("git", "status", "--porcelain", "data/weights") == ""
+
+
+def test_a_probe_that_is_killed_ends_in_the_same_bytes(project: Project) -> None:
+    shutil.copytree(project.folder / "models", project.folder / "data/weights/mine")
+    for section, key, value in (
+        ("model", "weights", "mine"),
+        ("train", "epochs", 0),
+        ("runtime", "save_every_seconds", 0.001),
+    ):
+        project.set(section, key, value)
+    project.run("dvc", "repro")
+    whole = project.outputs()
+    for moment in ("18", "28", "38"):  # the last one after the fit
+        project.forget_from("train")
+        project.run("dvc", "repro", code=255, **KILL_POINTS, KILL_STAGE="train", KILL_AT=moment)
+        assert "resuming with the features of" in project.run("dvc", "repro")
+        assert project.outputs() == whole

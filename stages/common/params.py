@@ -3,13 +3,16 @@
 A value has its one place in params.yaml; there are no defaults here, because a value that is not
 in the file is one that ``dvc params diff`` cannot show. The whole file is checked before a stage
 starts, and all its problems are reported at once, each as ``params.yaml: section.key ...``.
+
+A parameter of ``prepare`` or ``train`` may have two values, ``scratch`` and ``pretrained``:
+``model.weights`` decides which one counts. What `load_params` returns has plain values only.
 """
 
 import difflib
 import math
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated, Literal
+from pathlib import Path, PurePath
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
@@ -19,6 +22,9 @@ from stages.common.names import printable_name
 from stages.common.yaml12 import YamlError, parse_yaml
 
 PARAMS_FILE = Path("params.yaml")
+
+STARTS = ("scratch", "pretrained")
+"""The keys of a parameter with two values: for random first weights, and for pretrained ones."""
 
 MOST_PROBLEMS = 20
 MOST_CHARACTERS = 100
@@ -93,13 +99,18 @@ class Model(Section):
     width: Annotated[int, Field(ge=8, le=512, multiple_of=8)]
     """Channels after flowernet's stem; each later block has more."""
     weights: Annotated[str, Field(min_length=1)]
-    """none for random ones, DEFAULT for torchvision's own, or a file of weights."""
+    """none for random ones, DEFAULT for the network's own, or a file or folder in data/weights."""
 
     @field_validator("weights")
     @classmethod
     def _have_default_weights(cls, weights: str, info: ValidationInfo) -> str:
         if weights == "DEFAULT" and info.data.get("name") == "flowernet":
-            raise ValueError("none or a file, since torchvision has no weights for flowernet")
+            raise ValueError("none or a folder, since flowernet has no default weights")
+        if PurePath(weights).is_absolute() or ".." in PurePath(weights).parts:
+            raise ValueError(
+                "none, DEFAULT or the name of a file in data/weights, where DVC sees it "
+                f"change; copy or link it there: ln -s {weights} data/weights/"
+            )
         return weights
 
 
@@ -111,7 +122,8 @@ class Train(Section):
     device: Device
     threads: Annotated[int, Field(ge=1, le=1024)]
     """CPU threads of PyTorch; another number gives other last digits."""
-    epochs: Annotated[int, Field(ge=1, le=10_000)]
+    epochs: Annotated[int, Field(ge=0, le=10_000)]
+    """0 fits only the head of a pretrained network (stages/train/probe.py)."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)]
     lr: Annotated[float, Field(gt=0, le=10)]
     """Highest learning rate, reached when the warm-up ends."""
@@ -129,8 +141,6 @@ class Train(Section):
     """Smallest share of a photo that a training crop shows; 1 crops nothing."""
     color_jitter: Fraction
     """Strength of random changes in brightness, contrast and saturation; 0 changes nothing."""
-    freeze_epochs: Annotated[int, Field(ge=0)]
-    """First epochs in which pretrained weights keep still and only the head learns."""
     pretrained_lr_factor: Annotated[float, Field(ge=0, le=1)]
     """What the learning rate of pretrained weights is multiplied by; the head has the full one."""
     patience: Annotated[int, Field(ge=0)]
@@ -197,10 +207,62 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         content = parse_yaml(text)
     except YamlError as error:
         raise UserError(f"{path}: {error}") from error
+    start = _start(content)
+    # Both values of a parameter are checked, also the one that does not count today.
+    found = {
+        name: _validate(content, name) for name in sorted(STARTS, key=lambda name: name != start)
+    }
+    problems = dict.fromkeys(line for _, lines in found.values() for line in lines)
+    chosen, _ = found[start]
+    if chosen is None or problems:
+        raise UserError("\n".join(f"{path}: {line}" for line in _shortened(list(problems))))
+    if chosen.train.epochs == 0 and chosen.model.weights == "none":
+        raise UserError(
+            f"{path}: train.epochs is 0, which fits only the head of a pretrained network, but "
+            "model.weights is none; give weights, or set train.epochs to at least 1"
+        )
+    return chosen
+
+
+def _start(content: object) -> str:
+    """Tell which value of a parameter with two counts."""
+    model = content.get("model") if isinstance(content, dict) else None
+    weights = model.get("weights") if isinstance(model, dict) else None
+    return STARTS[weights != "none"]
+
+
+def _validate(content: object, start: str) -> tuple[Params | None, list[str]]:
+    """Return the parameters of one start, or None and what is wrong with them."""
     try:
-        return Params.model_validate(content)
+        return Params.model_validate(_choose(content, start)), []
     except ValidationError as error:
-        raise UserError("\n".join(f"{path}: {line}" for line in _messages(error))) from error
+        details = error.errors(include_url=False)
+        return None, [
+            _message(detail, _is_pair_at(content, detail["loc"]) * start) for detail in details
+        ]
+
+
+def _choose(content: object, start: str) -> object:
+    """Replace the parameters with two values by one of them."""
+    if not isinstance(content, dict):
+        return content
+    sections = {
+        name: {key: value[start] if _is_pair(value) else value for key, value in section.items()}
+        for name in ("prepare", "train")
+        if isinstance(section := content.get(name), dict)
+    }
+    return content | sections
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, dict) and set(value) == set(STARTS)
+
+
+def _is_pair_at(content: Any, location: tuple[int | str, ...]) -> bool:
+    if len(location) != 2:
+        return False
+    section, key = location
+    return section in ("prepare", "train") and _is_pair(content[section].get(key))
 
 
 _WORDING = {
@@ -218,17 +280,17 @@ _WORDING = {
 """pydantic's words and ours, replaced in this order."""
 
 
-def _messages(error: ValidationError) -> Iterator[str]:
-    details = error.errors(include_url=False)
-    yield from map(_message, details[:MOST_PROBLEMS])
-    if len(details) > MOST_PROBLEMS:
-        yield f"and {len(details) - MOST_PROBLEMS:,} more problems"
+def _shortened(lines: list[str]) -> Iterator[str]:
+    yield from lines[:MOST_PROBLEMS]
+    if len(lines) > MOST_PROBLEMS:
+        yield f"and {len(lines) - MOST_PROBLEMS:,} more problems"
 
 
-def _message(detail: ErrorDetails) -> str:
-    """Say one problem as ``section.key must be ..., got ...``."""
-    name = _short(".".join(str(part) for part in detail["loc"]))
+def _message(detail: ErrorDetails, start: str) -> str:
+    """Say one problem as ``section.key must be ..., got ...``; `start` is that of two values."""
     kind = detail["type"]
+    which = () if kind == "extra_forbidden" or not start else (start,)
+    name = _short(".".join(str(part) for part in (*detail["loc"], *which)))
     if kind == "invalid_key":
         return f"{name} is no name of a parameter"
     if kind == "missing":

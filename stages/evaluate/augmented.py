@@ -69,11 +69,11 @@ def count_epochs(path: Path = LOSS_CSV) -> int:
         If the record is missing or not one of epochs.
     """
     try:
-        epochs = pd.read_csv(path)["epoch"]
+        epochs = [*pd.read_csv(path)["epoch"]]
     except (OSError, ValueError, KeyError) as error:
         reason = "not found" if isinstance(error, FileNotFoundError) else "is no record of epochs"
         raise UserError(f"{path}: {reason}; train again with `dvc repro --force train`") from error
-    return len(epochs)
+    return len([epoch for epoch in epochs if epoch > 0])  # a linear probe is row 0
 
 
 def choose(labels: npt.NDArray[np.int64]) -> Positions:
@@ -85,7 +85,9 @@ def choose(labels: npt.NDArray[np.int64]) -> Positions:
 
 def spread(epochs: int, count: int) -> list[int]:
     """Return at most `count` epochs, evenly spread from the first to the last."""
-    return sorted({round(epoch) for epoch in np.linspace(1, epochs, count)})
+    return sorted(
+        {round(epoch) for epoch in np.linspace(1, epochs, count)} & {*range(1, epochs + 1)}
+    )
 
 
 def to_bytes(photos: Tensor, card: ModelCard) -> Pixels:

@@ -1,14 +1,15 @@
 """Train the network on the store's train split: data/prepared -> models, metrics/loss.csv.
 
-An interrupted training resumes where it stopped when the same command is run again; with
-FLOWERBED_FRESH=1 in the environment it starts from the first epoch. Run it with
-``python -m stages.train``, or through ``dvc repro``.
+With ``train.epochs: 0`` it only fits the head of a pretrained network. When interrupted, it resumes
+where it stopped when the same command is run again; with FLOWERBED_FRESH=1 in the environment it
+starts anew. Run it with ``python -m stages.train``, or through ``dvc repro``.
 """
 
 import os
+import sys
 from pathlib import Path
 
-from stages.common.classifier import Classifier, save_classifier
+from stages.common.classifier import Classifier, ModelCard, save_classifier
 from stages.common.device import choose_device, set_deterministic
 from stages.common.errors import UserError, run_stage
 from stages.common.params import Params, load_params
@@ -17,6 +18,7 @@ from stages.train.checkpoints import Checkpoints
 from stages.train.distributed import World, check_processes, is_launched, join_world
 from stages.train.initial import build_initial_model
 from stages.train.key import check_same_training, describe_training
+from stages.train.probe import Probe
 from stages.train.stopping import StopRequest, ignore_signals
 from stages.train.training import Training
 
@@ -26,12 +28,13 @@ def main() -> None:
     params = load_params()
     is_fresh()  # a mistake in it is said first
     device = choose_device(params.train.device, "train.device")
-    if params.train.processes > 1 and not is_launched():
-        check_processes(params.train.processes, device)
+    processes = params.train.processes if params.train.epochs > 0 else 1  # a probe takes one
+    if processes > 1 and not is_launched():
+        check_processes(processes, device)
         # Imported here, because it takes half a second which one process can save.
         from stages.train.launch import launch
 
-        launch(params.train.processes)
+        launch(processes)
         return
     with join_world(params.train.processes, device) as world:
         train(params, world)
@@ -43,7 +46,8 @@ def train(params: Params, world: World) -> None:
     with world.main_first():
         store = open_store(check_digests=world.is_local_main)
         start = build_initial_model(params, store.meta)
-        training = Training(start, store, params.train, params.runtime, world)
+        kind = Probe if params.train.epochs == 0 else Training
+        training = kind(start, store, params.train, params.runtime, world)
         key = describe_training(params, store, start, world.device)
     check_same_training(key, world)
     root = Path(os.environ.get("DVC_ROOT", "."), ".train_state")  # also under `dvc exp run --temp`
@@ -52,8 +56,10 @@ def train(params: Params, world: World) -> None:
         ignore_signals()
         training.run(checkpoints, StopRequest())
         return
+    warn_of_small_photos(start.card)
+    what = "training" if params.train.epochs else "fitting only the head of"
     n_photos = len(training.train_set)
-    print(f"training {params.model.name} on {n_photos} photos, on {world}", flush=True)
+    print(f"{what} {params.model.name} on {n_photos} photos, on {world}", flush=True)
     stop = StopRequest()
     with checkpoints.locked():
         stop.listen()
@@ -62,6 +68,16 @@ def train(params: Params, world: World) -> None:
         network = training.run(checkpoints, stop)
         save_classifier(Classifier(network, start.card))
         checkpoints.remove()
+
+
+def warn_of_small_photos(card: ModelCard) -> None:
+    """Say so if the store's photos are smaller than what the pretrained weights are made for."""
+    if card.image_size_px < card.input_size_px:
+        print(
+            f"warning: photos of {card.image_size_px} px are scaled up to the {card.input_size_px} "
+            f"px of the weights: set prepare.image_size_px to {card.input_size_px}",
+            file=sys.stderr,
+        )
 
 
 def is_fresh() -> bool:

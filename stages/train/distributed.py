@@ -105,10 +105,7 @@ class World:
         return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """Return what to call for a forward pass whose backward pass averages the gradients.
-
-        DistributedDataParallel notes which weights are frozen: wrap again when others are.
-        """
+        """Return what to call for a forward pass whose backward pass averages the gradients."""
         return DistributedDataParallel(network) if self.size > 1 else network
 
 

@@ -1,4 +1,7 @@
-"""Weights to start from: a file of the user's, or torchvision's own; never a pickle that runs."""
+"""Weights to start from: what is in data/weights, or torchvision's own; never a pickle that runs.
+
+dvc.yaml has ``data/weights/${model.weights}`` as a dep, so that DVC sees it change.
+"""
 
 import hashlib
 import io
@@ -9,10 +12,12 @@ import torch
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from stages.common.classifier import read_card
+from stages.common.classifier import ModelCard, read_card
 from stages.common.errors import UserError
 from stages.common.network import FLOWERNET, head_name
 from stages.common.params import Model
+
+WEIGHTS = Path("data/weights")
 
 HERE = "params.yaml: model.weights"
 
@@ -41,24 +46,25 @@ def load_pretrained(model: Model) -> Pretrained | None:
     """
     if model.weights == "none":
         return None
+    path = WEIGHTS / model.weights
+    if path.is_dir():
+        card = _card_of(path, model)
+        weights, sha256 = _read(path / "model.safetensors")
+        return Pretrained(weights, card.mean, card.std, card.input_size_px, sha256, path)
     if model.name == FLOWERNET:
-        path = Path(model.weights)
-        content = _read(path)
-        weights = _parse(path, content)
-        mean, std, size_px = _flowernet_normalization(path.with_name("model.json"))
-    else:
-        # Imported here, because it takes two seconds, which flowernet can save.
-        from stages.common.torchvision_network import default_weights, modern_names
+        raise UserError(
+            f"{HERE} must be none or the name of a folder in {WEIGHTS} that holds a trained "
+            f"flowernet, got {model.weights}: copy one with `cp -r models {WEIGHTS}/mine`"
+        )
+    # Imported here, because it takes two seconds, which flowernet can save.
+    from stages.common.torchvision_network import default_weights, modern_names
 
-        theirs = default_weights(model.name)
-        path = Path(model.weights)
-        if model.weights == "DEFAULT":
-            path = Path(torch.hub.get_dir(), "checkpoints", Path(theirs.url).name)
-            _download_once(theirs.url, path)
-        content = _read(path)
-        weights = modern_names(_parse(path, content))
-        mean, std, size_px = theirs.mean, theirs.std, theirs.size_px
-    return Pretrained(weights, mean, std, size_px, hashlib.sha256(content).hexdigest(), path)
+    theirs = default_weights(model.name)
+    if model.weights == "DEFAULT":
+        path = Path(torch.hub.get_dir(), "checkpoints", Path(theirs.url).name)
+        _download_once(theirs.url, path)
+    weights, sha256 = _read(path)
+    return Pretrained(modern_names(weights), theirs.mean, theirs.std, theirs.size_px, sha256, path)
 
 
 def load_pretrained_into(network: nn.Module, pretrained: Pretrained) -> frozenset[str]:
@@ -101,13 +107,16 @@ def load_pretrained_into(network: nn.Module, pretrained: Pretrained) -> frozense
     return frozenset(fitting) - head
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path) -> tuple[dict[str, Tensor], str]:
+    """Return a file's weights and its sha256."""
     try:
-        return path.read_bytes()
+        content = path.read_bytes()
     except OSError as error:
         raise UserError(
-            f"{HERE} must be none, DEFAULT or a file of weights, got {path}: {error.strerror}"
+            f"{HERE} must be none, DEFAULT or the name of a file of weights in {WEIGHTS}; {path} "
+            f"cannot be read: {error.strerror}"
         ) from error
+    return _parse(path, content), hashlib.sha256(content).hexdigest()
 
 
 def _parse(path: Path, content: bytes) -> dict[str, Tensor]:
@@ -132,23 +141,35 @@ def _parse(path: Path, content: bytes) -> dict[str, Tensor]:
 _SAVE = "save them with torch.save(network.state_dict(), path), or as safetensors"
 
 
-def _flowernet_normalization(card: Path) -> tuple[list[float], list[float], int]:
-    """Return mean, deviation and size from the model.json beside a flowernet's weights."""
+def _card_of(folder: Path, model: Model) -> ModelCard:
+    """Return the card of a model's folder, if it is of the network that is to be trained."""
+    path = folder / "model.json"
     try:
-        read = read_card(card)
-        return read.mean, read.std, read.input_size_px
+        card = read_card(path)
     except UserError as error:
         raise UserError(
-            f"{HERE}: {card} is not there or does not describe a model; a flowernet's "
-            "weights need the model.json that was written with them beside them"
+            f"{HERE}: {path} is not there or does not describe a model; copy the complete folder "
+            "that train wrote"
         ) from error
+    theirs, ours = (card.architecture, card.width), (model.name, model.width)
+    if theirs[0] != ours[0] or (ours[0] == FLOWERNET and theirs != ours):
+        raise UserError(
+            f"{HERE}: {folder} holds another network than model.name: set model.name to "
+            f"{theirs[0]} and model.width to {theirs[1]}, got {ours[0]} and {ours[1]}"
+        )
+    return card
 
 
 def _download_once(url: str, path: Path) -> None:
+    digest = path.stem.rpartition("-")[2]  # torchvision's names end in the start of their sha256
     if path.exists():
+        if not hashlib.sha256(path.read_bytes()).hexdigest().startswith(digest):
+            raise UserError(
+                f"{HERE} is DEFAULT, but {path} is damaged: its sha256 does not start with "
+                f"{digest}; remove the file, to have it downloaded again"
+            )
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    digest = path.stem.rpartition("-")[2]  # torchvision's names end in the start of their sha256
     try:
         torch.hub.download_url_to_file(url, str(path), hash_prefix=digest)
     except (OSError, RuntimeError) as error:

@@ -8,12 +8,12 @@ from tqdm import tqdm
 from stages.train.history import Epoch, best_epoch
 
 
-def progress_bar(epoch: int, epochs: int, done: int, n_photos: int) -> "tqdm[Never]":
-    """Return the bar of an epoch, which counts photos; without a terminal it shows nothing."""
+def progress_bar(name: str, done: int, n_photos: int) -> "tqdm[Never]":
+    """Return a bar that counts photos; without a terminal it shows nothing."""
     return tqdm(
         total=n_photos,
         initial=done,
-        desc=f"epoch {epoch:{len(str(epochs))}}/{epochs}",
+        desc=name,
         unit=" images",
         ncols=80,
         leave=False,

@@ -46,30 +46,20 @@ class TrainState:
         self, start: InitialModel, loss_fn: Loss, params: Train, steps_per_epoch: int, world: World
     ) -> None:
         self.world = world
-        self.pretrained = start.pretrained
         self.network = world.place(start.network)
-        self.forward = self.network
         bf16 = is_bf16(params.precision, world.device)
         self.autocast = partial(torch.autocast, world.device.type, torch.bfloat16, enabled=bf16)
         self.loss_fn = loss_fn
         self.ema = average_weights(self.network, params.ema_decay)
         if params.compile:
             self.network.compile()
+        self.network.train()
+        self.forward = self.network
         self.optimizers = build_optimizers(self.network, params, start.pretrained)
         self.schedulers = build_schedulers(self.optimizers, params, steps_per_epoch)
         self.history: list[Epoch] = []
         self.epoch_loss = EpochLoss(1, world.device)
         self.best_weights: dict[str, Tensor] = {}
-
-    def set_training(self, frozen: bool) -> None:
-        """Make the network train; frozen, its pretrained weights and batch norms keep still."""
-        self.network.train()
-        for name, weight in self.network.named_parameters():
-            weight.requires_grad_(not (frozen and name in self.pretrained))
-        for name, module in self.network.named_modules():
-            if frozen and f"{name}.weight" in self.pretrained:
-                module.eval()
-        self.forward = self.world.wrap(self.network)
 
     def finish_epoch(self, epoch: Epoch) -> None:
         """Record an epoch; keep the averaged weights if it is the best one so far."""

@@ -86,6 +86,7 @@ class Training:
         )
         if checkpoint := world.broadcast(checkpoints.load() if world.is_main else None):
             self.resume(checkpoint)
+        state.forward = world.wrap(state.network)
         print(EPOCH_HEADER, flush=True)
         for epoch in range(len(state.history) + 1, params.epochs + 1):
             if is_out_of_patience(state.history, params.patience):
@@ -95,8 +96,8 @@ class Training:
             augment = Augmentation(params, self.card, n_photos, epoch, size_px, world.device)
             batches = self.epoch_batches(epoch)[state.epoch_loss.batches :]
             loader = load_batches(self.train_set, batches, self.runtime.loader_workers, world)
-            bar = progress_bar(epoch, params.epochs, state.epoch_loss.photos, n_photos)
-            state.set_training(frozen=epoch <= params.freeze_epochs)
+            name = f"epoch {epoch:{len(str(params.epochs))}}/{params.epochs}"
+            bar = progress_bar(name, state.epoch_loss.photos, n_photos)
             begin = time.monotonic()
             with bar, readable_device_errors(params.batch_size, size_px):
                 for batch, fed in zip(batches, clock.feeding(loader), strict=True):

@@ -135,3 +135,38 @@ def test_a_key_that_is_no_text_and_endless_problems_are_short(params_file: Path)
     assert "more problems" in lines[-1]
     assert len(lines) == 21
     assert max(map(len, lines)) < 500
+
+
+def test_of_two_values_the_one_for_these_weights_counts(params_file: Path) -> None:
+    change_params(params_file, {"train": {"epochs": {"scratch": 9, "pretrained": 0}}})
+    assert load_params(params_file).train.epochs == 9
+    change_params(params_file, {"model": {"name": "resnet18", "weights": "DEFAULT"}})
+    assert load_params(params_file).train.epochs == 0
+    change_params(params_file, {"train": {"epochs": 5}})  # as `-S train.epochs=5` does
+    assert load_params(params_file).train.epochs == 5
+
+
+@pytest.mark.parametrize("weights", ["none", "mine"])
+def test_both_of_two_values_are_checked(params_file: Path, weights: str) -> None:
+    pair = {"scratch": -1, "pretrained": "many"}
+    change_params(params_file, {"model": {"weights": weights}, "train": {"lr": -1, "epochs": pair}})
+    with pytest.raises(UserError) as caught:
+        load_params(params_file)
+    assert sorted(str(caught.value).splitlines()) == [
+        f"{params_file}: train.epochs.pretrained must be a whole number, got 'many'",
+        f"{params_file}: train.epochs.scratch must be at least 0, got -1",
+        f"{params_file}: train.lr must be above 0, got -1",
+    ]
+
+
+@pytest.mark.parametrize("value", [{"scratch": 1}, {"scratch": 1, "pretrained": 2, "other": 3}, {}])
+def test_another_mapping_is_no_value(params_file: Path, value: dict[str, int]) -> None:
+    change_params(params_file, {"train": {"epochs": value}})
+    with pytest.raises(UserError, match=r"train\.epochs must be a whole number, got \{"):
+        load_params(params_file)
+
+
+def test_a_probe_needs_pretrained_weights(params_file: Path) -> None:
+    change_params(params_file, {"train": {"epochs": 0}})
+    with pytest.raises(UserError, match=r"train\.epochs is 0, .* model\.weights is none; give"):
+        load_params(params_file)

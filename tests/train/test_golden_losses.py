@@ -37,7 +37,6 @@ PARAMS = Train(
     first_image_size_px=24,
     min_crop_area=0.35,
     color_jitter=0.3,
-    freeze_epochs=0,
     pretrained_lr_factor=0.1,
     patience=0,
     precision="fp32",

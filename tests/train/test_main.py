@@ -1,7 +1,8 @@
 import pytest
 
+from stages.common.classifier import ModelCard
 from stages.common.errors import UserError
-from stages.train.__main__ import is_fresh
+from stages.train.__main__ import is_fresh, warn_of_small_photos
 
 
 @pytest.mark.parametrize(
@@ -22,3 +23,21 @@ def test_another_value_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> Non
         UserError, match=r"FLOWERBED_FRESH must be 0, to resume, or 1, .* got 'yes'"
     ):
         is_fresh()
+
+
+@pytest.mark.parametrize("stored", [128, 224, 256])
+def test_photos_smaller_than_the_weights_want_are_warned_of(
+    capsys: pytest.CaptureFixture[str], stored: int
+) -> None:
+    card = ModelCard(
+        architecture="resnet18",
+        width=8,
+        classes=["daisy", "rose"],
+        image_size_px=stored,
+        input_size_px=224,
+        mean=[0.5] * 3,
+        std=[0.5] * 3,
+    )
+    warn_of_small_photos(card)
+    warning = capsys.readouterr().err
+    assert ("set prepare.image_size_px to 224" in warning) == (stored == 128)

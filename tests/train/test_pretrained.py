@@ -17,15 +17,21 @@ from stages.common.params import Model
 from stages.train.pretrained import load_pretrained, load_pretrained_into
 
 
+@pytest.fixture(autouse=True)
+def weights_are_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stages.train.pretrained.WEIGHTS", tmp_path)
+
+
 def model(weights: Path | str, name: str = "flowernet") -> Model:
-    return Model(name=name, width=8, weights=str(weights))
+    return Model(name=name, width=8, weights=Path(weights).name)
 
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    """The weights of a flowernet for three classes, as a models folder has them."""
-    path = tmp_path / "model.safetensors"
-    save_file(build_flowernet(8, 3).state_dict(), path)
+    """A trained flowernet for three classes, as a models folder has it."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    save_file(build_flowernet(8, 3).state_dict(), folder / "model.safetensors")
     card = ModelCard(
         architecture="flowernet",
         width=8,
@@ -35,8 +41,8 @@ def saved(tmp_path: Path) -> Path:
         mean=[0.1] * 3,
         std=[0.2] * 3,
     )
-    (tmp_path / "model.json").write_text(card.model_dump_json())
-    return path
+    (folder / "model.json").write_text(card.model_dump_json())
+    return folder
 
 
 def test_no_weights_are_nothing_to_load() -> None:
@@ -66,7 +72,7 @@ def test_a_head_for_as_many_classes_is_taken_too_but_learns_as_a_new_one(saved: 
 
 @pytest.mark.parametrize("card", ["[]", "3", '{"mean": null, "std": [1], "input_size_px": "x"}'])
 def test_a_card_that_describes_no_model_is_refused(saved: Path, card: str) -> None:
-    saved.with_name("model.json").write_text(card)
+    (saved / "model.json").write_text(card)
     with pytest.raises(UserError, match=r"model\.json is not there or does not describe a model"):
         load_pretrained(model(saved))
 
@@ -74,7 +80,7 @@ def test_a_card_that_describes_no_model_is_refused(saved: Path, card: str) -> No
 def test_weights_that_are_not_finite_are_refused(saved: Path) -> None:
     weights = build_flowernet(8, 3).state_dict()
     weights["stem.0.1.running_mean"][2] = float("nan")
-    save_file(weights, saved)
+    save_file(weights, saved / "model.safetensors")
     with pytest.raises(UserError, match=r"stem\.0\.1\.running_mean is not finite"):
         load_pretrained(model(saved))
 
@@ -131,7 +137,7 @@ def test_a_file_that_is_no_plain_state_is_refused(
 ) -> None:
     torch.save(content, tmp_path / "weights.pth")
     with pytest.raises(UserError, match=problem):
-        load_pretrained(model(tmp_path / "weights.pth"))
+        load_pretrained(model("weights.pth", "squeezenet1_1"))
 
 
 class Trap:
@@ -147,7 +153,7 @@ class Trap:
 def test_nothing_in_a_weight_file_is_run(tmp_path: Path) -> None:
     (tmp_path / "weights.pth").write_bytes(pickle.dumps({"a": Trap(tmp_path / "mark")}, protocol=2))
     with pytest.raises(UserError, match="holds no plain weights"):
-        load_pretrained(model(tmp_path / "weights.pth"))
+        load_pretrained(model("weights.pth", "squeezenet1_1"))
     assert not (tmp_path / "mark").exists()
 
 
@@ -159,12 +165,55 @@ def test_garbage_is_refused(tmp_path: Path, content: bytes, suffix: str) -> None
     path = tmp_path / f"weights{suffix}"
     path.write_bytes(content)
     with pytest.raises(UserError, match=f"params.yaml: model.weights: {path}"):
-        load_pretrained(model(path))
+        load_pretrained(model(path, "squeezenet1_1"))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"none, DEFAULT or a file of weights, got .*lost\.pth"):
-        load_pretrained(model(tmp_path / "lost.pth"))
+    with pytest.raises(UserError, match=r"must be none, DEFAULT .*; .*lost\.pth cannot be read"):
+        load_pretrained(model("lost.pth", "squeezenet1_1"))
+    with pytest.raises(UserError, match=r"must be none or the name of a folder .*, got lost"):
+        load_pretrained(model("lost"))
+
+
+def test_a_file_of_a_flowernet_has_no_colors(saved: Path) -> None:
+    (saved / "model.safetensors").rename(saved.with_name("loose.safetensors"))
+    with pytest.raises(UserError, match=r"folder .* that holds a trained flowernet, got loose"):
+        load_pretrained(model("loose.safetensors"))
+
+
+@pytest.mark.parametrize(("name", "width"), [("flowernet", 16), ("squeezenet1_1", 8)])
+def test_a_folder_of_another_network_is_refused(saved: Path, name: str, width: int) -> None:
+    wanted = Model(name=name, width=width, weights=saved.name)
+    with pytest.raises(UserError, match=r"set model\.name to flowernet and model\.width to 8, got"):
+        load_pretrained(wanted)
+
+
+def test_a_folder_of_any_trained_network_is_taken(saved: Path) -> None:
+    card = ModelCard.model_validate_json((saved / "model.json").read_bytes())
+    card = card.model_copy(update={"architecture": "squeezenet1_1"})
+    (saved / "model.json").write_text(card.model_dump_json())
+    save_file(build_network("squeezenet1_1", 8, 3).state_dict(), saved / "model.safetensors")
+    pretrained = load_pretrained(model(saved, "squeezenet1_1"))
+    assert pretrained is not None
+    assert (pretrained.mean, pretrained.size_px) == ([0.1] * 3, 48)
+
+
+@pytest.mark.parametrize("outside", ["/x/weights.pth", "../weights.pth", "a/../../weights.pth"])
+def test_weights_that_dvc_would_not_see_are_refused(outside: str) -> None:
+    with pytest.raises(ValueError, match=r"name of a file in data/weights, .* ln -s"):
+        Model(name="squeezenet1_1", width=8, weights=outside)
+
+
+def test_damaged_default_weights_are_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    url = zoo.get_model_weights("squeezenet1_1")["DEFAULT"].url
+    path = tmp_path / "checkpoints" / Path(url).name
+    path.parent.mkdir()
+    path.write_bytes(b"half")
+    with pytest.raises(UserError, match=rf"{path.name} is damaged: its sha256 does not start"):
+        load_pretrained(model("DEFAULT", "squeezenet1_1"))
 
 
 def test_default_weights_offline_say_which_file_to_put_where(
@@ -180,5 +229,5 @@ def test_default_weights_offline_say_which_file_to_put_where(
 
 
 def test_default_weights_of_flowernet_do_not_exist() -> None:
-    with pytest.raises(ValueError, match="torchvision has no weights for flowernet"):
+    with pytest.raises(ValueError, match="flowernet has no default weights"):
         model("DEFAULT")

@@ -13,7 +13,7 @@ from stages.train.progress import show_duration
 BAR = """
 import time
 from stages.train.progress import progress_bar
-with progress_bar(12, 24, done=32, n_photos=384) as bar:
+with progress_bar("epoch 12/24", done=32, n_photos=384) as bar:
     for _ in range(11):
         time.sleep(0.15)
         bar.update(32)

@@ -171,22 +171,6 @@ HEAD = {"head.weight", "head.bias"}
 BODY = frozenset(network().state_dict()) - HEAD
 
 
-def test_frozen_weights_and_their_batch_norms_keep_still_and_then_learn(
-    store: Store, params: Params
-) -> None:
-    training = new_training(
-        store, params.train.model_copy(update={"freeze_epochs": 1, "epochs": 2}), BODY
-    )
-    with pytest.raises(Stopped):
-        training.run(new_checkpoints(), StopAfter(training, 3))  # after the first epoch
-    before, after = network().state_dict(), training.state.network.state_dict()
-    assert {name for name in after if not torch.equal(after[name], before[name])} == HEAD
-    resumed = new_training(store, training.params, BODY)
-    resumed.run(new_checkpoints(), StopRequest())
-    later = resumed.state.network.state_dict()
-    assert all(not torch.equal(later[name], after[name]) for name in BODY if "weight" in name)
-
-
 def test_pretrained_weights_learn_at_a_lower_rate(store: Store, params: Params) -> None:
     slow = params.train.model_copy(update={"pretrained_lr_factor": 0.0})
     training = new_training(store, slow, BODY)

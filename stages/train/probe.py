@@ -1,0 +1,253 @@
+"""The linear probe, ``train.epochs: 0``: fit only the head, on features computed once.
+
+The pretrained network stays as it is. It turns each photo and its mirror image into features, the
+inputs of its head; the head is then a logistic regression on them.
+"""
+
+import copy
+import time
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stages.common.classifier import ModelCard, to_input
+from stages.common.device import is_bf16
+from stages.common.errors import UserError
+from stages.common.network import head_name
+from stages.common.params import Runtime, Train
+from stages.common.store import Split, Store
+from stages.train.checkpoints import Checkpoints, StateDict
+from stages.train.checks import readable_device_errors
+from stages.train.clock import Every
+from stages.train.data import (
+    GpuDataset,
+    SplitDataset,
+    load_batches,
+    split_into_batches,
+    to_gpu_if_fits,
+)
+from stages.train.distributed import World
+from stages.train.history import Epoch, best_epoch, write_history
+from stages.train.initial import InitialModel
+from stages.train.loss import Loss, build_loss
+from stages.train.progress import EPOCH_HEADER, progress_bar, show_epoch
+from stages.train.stopping import StopRequest
+
+SPLITS: tuple[Split, ...] = ("train", "validation")
+
+PENALTIES = (0.1, 0.03, 0.01, 0.003, 0.001)
+"""Weights of the squared norm in the loss; the validation split chooses among them."""
+
+STEPS = 50
+"""L-BFGS steps for each penalty; each starts from the result of the one before."""
+
+
+class Probe:
+    """A linear probe, ready to run; used like a `Training`.
+
+    Parameters
+    ----------
+    start : InitialModel
+        Its weights but those of the head are pretrained.
+    store : Store
+    params : Train
+    runtime : Runtime
+    world : World
+        Of one process.
+
+    Raises
+    ------
+    UserError
+        If the network does not end in one linear layer.
+    """
+
+    def __init__(
+        self, start: InitialModel, store: Store, params: Train, runtime: Runtime, world: World
+    ) -> None:
+        if world.size > 1:
+            raise UserError(
+                "params.yaml: train.epochs is 0: a linear probe takes one process; start it with "
+                "`python -m stages.train`"
+            )
+        self.card, self.params, self.runtime, self.world = start.card, params, runtime, world
+        self.network = world.place(start.network).eval()
+        self.head = linear_head(self.network, start.card)
+        bf16 = is_bf16(params.precision, world.device)
+        self.autocast = partial(torch.autocast, world.device.type, torch.bfloat16, enabled=bf16)
+        self.sets = {
+            split: to_gpu_if_fits(SplitDataset.of(store, split), world.device) for split in SPLITS
+        }
+        self.labels = {
+            split: torch.from_numpy(store.labels[store.indices(split)]) for split in SPLITS
+        }
+        labels = store.labels[store.indices("train")]
+        self.loss_fn = build_loss(
+            labels, params.class_balance, params.label_smoothing, torch.device("cpu")
+        )
+        self.features: dict[Split, list[Tensor]] = {split: [] for split in SPLITS}
+        """Of each batch so far: photos, then their mirror images; float32 (2, B, D)."""
+
+    @property
+    def train_set(self) -> SplitDataset | GpuDataset:
+        """The photos that the head is fitted to."""
+        return self.sets["train"]
+
+    def run(self, checkpoints: Checkpoints, stop: StopRequest) -> nn.Module:
+        """Compute the features, fit the head, write row 0 of metrics/loss.csv.
+
+        Returns
+        -------
+        Module
+            The network with the fitted head, in evaluation mode.
+
+        Raises
+        ------
+        Stopped
+            If a signal asked for it; the features so far are saved by then.
+        """
+        if checkpoint := checkpoints.load():
+            self.features = checkpoint["features"]
+            print(f"resuming with the features of {self.n_photos} photos", flush=True)
+        begin, n_before = time.monotonic(), self.n_photos
+        for split in SPLITS:
+            self.extract(split, checkpoints, stop)
+        checkpoints.save(self.state_dict())
+        seconds = max(time.monotonic() - begin, 1e-9)
+        train, validation = (torch.cat(self.features[split], dim=1) for split in SPLITS)
+        # The accuracy of photos as they are, without their mirror images, as in other epochs.
+        row = self.fit(train, validation[:1], stop)
+        write_history([row])
+        images_per_second = 2 * (self.n_photos - n_before) / seconds
+        print(EPOCH_HEADER)
+        print(show_epoch([row], 0, images_per_second, seconds_left=0), flush=True)
+        return self.network
+
+    def fit(self, train: Tensor, validation: Tensor, stop: StopRequest) -> Epoch:
+        """Fit the head with each penalty, keep the one of the lowest validation loss.
+
+        Parameters
+        ----------
+        train, validation : float32 tensors of shape (views, N, D)
+        stop : StopRequest
+        """
+        labels, val_labels = self.labels["train"], self.labels["validation"]
+        # Standardized features, so that one penalty suits them all.
+        mean, std = train.mean(dim=(0, 1)), train.std(dim=(0, 1)).clamp_min(1e-6)
+        head = nn.Linear(len(mean), self.head.out_features, self.head.bias is not None)
+        for weight in head.parameters():
+            nn.init.zeros_(weight)
+        rows, heads = [], []
+        for penalty in PENALTIES:
+            minimize(head, (train - mean) / std, labels, self.loss_fn, penalty)
+            stop.leave_if_asked("the fit of the head")
+            heads.append(plain_head(head, mean, std))
+            train_loss, _ = measure(heads[-1], train, labels)
+            rows.append(Epoch(0, train_loss, *measure(heads[-1], validation, val_labels), 0.0))
+        best = rows.index(best_epoch(rows))
+        self.head.load_state_dict(heads[best].state_dict())
+        print(f"fitted with a penalty of {PENALTIES[best]:g} on the head's squared weights")
+        return rows[best]
+
+    @torch.inference_mode()
+    def extract(self, split: Split, checkpoints: Checkpoints, stop: StopRequest) -> None:
+        """Compute the features of a split that are missing; save them when it is time."""
+        dataset, found = self.sets[split], self.features[split]
+        save_timer = Every(self.runtime.save_every_seconds)
+        batches = split_into_batches(np.arange(len(dataset)), self.params.batch_size)
+        loader = load_batches(
+            dataset, batches[len(found) :], self.runtime.loader_workers, self.world
+        )
+        size_px, done = self.card.input_size_px, sum(map(len, batches[: len(found)]))
+        bar = progress_bar(f"features of {split}", done, len(dataset))
+        with bar, readable_device_errors(self.params.batch_size, size_px):
+            for images, _, _ in loader:
+                inputs = to_input(images.to(self.world.device, non_blocking=True), self.card)
+                views = inputs, inputs.flip(3)
+                with self.autocast():
+                    features = [features_of(self.network, self.head, view) for view in views]
+                found.append(torch.stack(features).float().cpu())
+                bar.update(len(images))
+                if save_timer.is_due() or stop.is_asked:
+                    checkpoints.save(self.state_dict())
+                    stop.leave_if_asked(f"photo {self.n_photos + 1}")
+
+    def state_dict(self) -> StateDict:
+        """Return what takes long to compute."""
+        return {"features": self.features}
+
+    @property
+    def n_photos(self) -> int:
+        """How many photos have features by now."""
+        return sum(batch.shape[1] for batches in self.features.values() for batch in batches)
+
+
+def linear_head(network: nn.Module, card: ModelCard) -> nn.Linear:
+    """Return the linear layer that a network ends in.
+
+    Raises
+    ------
+    UserError
+        If it ends in something else, or does more with the layer's logits.
+    """
+    problem = f"params.yaml: train.epochs is 0, but of {card.architecture} no head can be fitted"
+    remedy = "set train.epochs to at least 1, or choose another network"
+    head = network.get_submodule(head_name(network))
+    if not isinstance(head, nn.Linear):
+        raise UserError(f"{problem}: its last layer is a {type(head).__name__}; {remedy}")
+    weight = next(network.parameters())
+    inputs = weight.new_ones(1, 3, card.input_size_px, card.input_size_px)
+    with torch.inference_mode():
+        features, logits = features_of(network, head, inputs), network(inputs)
+        if features.ndim != 2 or not torch.allclose(head(features), logits, rtol=1e-4, atol=1e-4):
+            raise UserError(f"{problem}: it does not end in its last linear layer; {remedy}")
+    return head
+
+
+def features_of(network: nn.Module, head: nn.Module, inputs: Tensor) -> Tensor:
+    """Return what a network feeds its head, of shape (B, D), for inputs (B, 3, H, W)."""
+    seen: list[Tensor] = []
+    hook = head.register_forward_pre_hook(lambda _, fed: seen.append(fed[0]))
+    try:
+        network(inputs)
+    finally:
+        hook.remove()
+    return seen[-1]
+
+
+def minimize(
+    head: nn.Linear, features: Tensor, labels: Tensor, loss_fn: Loss, penalty: float
+) -> None:
+    """Fit a head to features of shape (views, N, D), with L-BFGS on all of them at once."""
+    inputs, targets = features.flatten(0, 1), labels.repeat(len(features))
+    optimizer = torch.optim.LBFGS(
+        head.parameters(), max_iter=STEPS, tolerance_grad=1e-5, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        loss = loss_fn(head(inputs), targets) + penalty / 2 * head.weight.square().sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.item()
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+
+
+@torch.no_grad()
+def plain_head(head: nn.Linear, mean: Tensor, std: Tensor) -> nn.Linear:
+    """Return the head that does to features what `head` does to standardized ones."""
+    plain = copy.deepcopy(head)
+    plain.weight.div_(std)
+    if plain.bias is not None:
+        plain.bias.sub_(plain.weight @ mean)
+    return plain
+
+
+@torch.no_grad()
+def measure(head: nn.Linear, features: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Return the mean cross-entropy and the accuracy on features of shape (views, N, D)."""
+    logits, targets = head(features.flatten(0, 1)), labels.repeat(len(features))
+    accuracy = (logits.argmax(dim=1) == targets).float().mean()
+    return F.cross_entropy(logits, targets).item(), accuracy.item()

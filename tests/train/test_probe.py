@@ -1,0 +1,160 @@
+import signal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import nn
+from torch.nn import functional as F
+
+from stages.common.classifier import to_input
+from stages.common.errors import UserError
+from stages.common.network import build_flowernet, build_network
+from stages.common.params import Params, Runtime
+from stages.common.store import Store
+from stages.train.checkpoints import Checkpoints
+from stages.train.distributed import World
+from stages.train.initial import InitialModel
+from stages.train.probe import Probe, features_of, linear_head, measure, minimize, plain_head
+from stages.train.stopping import Stopped, StopRequest
+from tests.conftest import card_of
+
+
+@pytest.fixture(autouse=True)
+def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def network() -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return build_flowernet(8, 2)
+
+
+def new_probe(store: Store, params: Params, size: int = 1) -> Probe:
+    train = params.train.model_copy(update={"epochs": 0, "batch_size": 8})
+    runtime = Runtime(save_every_seconds=1e9, loader_workers=0, evaluate_threads=1)
+    start = InitialModel(network(), card_of(store))
+    return Probe(start, store, train, runtime, World(torch.device("cpu"), size=size))
+
+
+def new_checkpoints() -> Checkpoints:
+    return Checkpoints(Path("checkpoints"), {"a": "key"})
+
+
+def test_only_the_head_is_fitted_and_row_0_says_how_well(store: Store, params: Params) -> None:
+    before = network().state_dict()
+    after = new_probe(store, params).run(new_checkpoints(), StopRequest())
+    changed = {
+        name for name, value in after.state_dict().items() if not torch.equal(value, before[name])
+    }
+    assert changed == {"head.weight", "head.bias"}
+    assert not after.training
+    (row,) = pd.read_csv("metrics/loss.csv").to_dict("records")
+    assert row["epoch"] == row["learning_rate"] == 0
+    assert row["train_loss"] < np.log(2)
+    assert 0 <= row["val_accuracy"] <= 1
+
+
+def test_row_0_is_that_of_the_network_on_the_validation_photos(
+    store: Store, params: Params
+) -> None:
+    probe = new_probe(store, params)
+    fitted = probe.run(new_checkpoints(), StopRequest())
+    images, labels, _ = probe.sets["validation"][np.arange(len(probe.sets["validation"]))]
+    with torch.inference_mode():
+        loss = F.cross_entropy(fitted(to_input(images, probe.card)), labels).item()
+    assert pd.read_csv("metrics/loss.csv")["val_loss"][0] == pytest.approx(loss, abs=2e-5)
+
+
+class StopAtPhoto(StopRequest):
+    def __init__(self, probe: Probe, photo: int) -> None:
+        super().__init__()
+        self.probe, self.photo = probe, photo
+
+    @property
+    def is_asked(self) -> bool:
+        if self.probe.n_photos >= self.photo:
+            self.signal_number = signal.SIGTERM
+        return self.signal_number != 0
+
+
+@pytest.mark.parametrize("photo", [8, 24, 45, 10_000])
+def test_a_stop_in_features_or_fit_resumes_to_the_same_bytes(
+    store: Store, params: Params, capsys: pytest.CaptureFixture[str], photo: int
+) -> None:
+    whole = new_probe(store, params).run(new_checkpoints(), StopRequest()).state_dict()
+    row = Path("metrics/loss.csv").read_bytes()
+    new_checkpoints().clear()
+    interrupted = new_probe(store, params)
+    n_photos = sum(map(len, interrupted.sets.values()))
+    with pytest.raises(Stopped):
+        interrupted.run(new_checkpoints(), StopAtPhoto(interrupted, min(photo, n_photos)))
+    done = interrupted.n_photos
+    assert done == n_photos if photo >= n_photos else done < n_photos
+    resumed = new_probe(store, params)
+    assert resumed.n_photos == 0
+    again = resumed.run(new_checkpoints(), StopRequest()).state_dict()
+    assert f"resuming with the features of {done} photos" in capsys.readouterr().out
+    assert all(torch.equal(again[name], whole[name]) for name in whole)
+    assert Path("metrics/loss.csv").read_bytes() == row
+
+
+def test_the_fit_is_that_of_a_logistic_regression() -> None:
+    """scikit-learn minimizes C * sum of losses + |w|^2 / 2."""
+    random = torch.Generator().manual_seed(0)
+    features = torch.randn(1, 200, 6, generator=random)
+    labels = (features[0] @ torch.randn(6, 3, generator=random)).argmax(dim=1)
+    labels[::7] = 0  # so that no line divides the classes
+    head = nn.Linear(6, 3)
+    minimize(head, features, labels, F.cross_entropy, penalty=0.01)
+    theirs = LogisticRegression(C=1 / (0.01 * 200), tol=1e-8).fit(features[0], labels)
+    np.testing.assert_allclose(head.weight.detach(), theirs.coef_, atol=2e-3)
+
+
+def test_a_head_for_standardized_features_becomes_one_for_plain_features() -> None:
+    features = torch.randn(2, 5, 4) * 3 + 7
+    mean, std, head = features.mean(dim=(0, 1)), features.std(dim=(0, 1)), nn.Linear(4, 3)
+    expected = head((features - mean) / std)
+    torch.testing.assert_close(
+        plain_head(head, mean, std)(features), expected, rtol=1e-4, atol=1e-4
+    )
+
+
+def test_features_are_what_the_head_is_fed(store: Store) -> None:
+    net, card = network().eval(), card_of(store)
+    inputs = torch.randn(3, 3, 32, 32)
+    features = features_of(net, linear_head(net, card), inputs)
+    assert features.shape == (3, 128)
+    torch.testing.assert_close(net.get_submodule("head")(features), net(inputs))
+
+
+def test_a_measure_by_hand() -> None:
+    head = nn.Linear(1, 2)
+    with torch.no_grad():
+        head.weight.copy_(torch.tensor([[0.0], [1.0]]))
+        head.bias.zero_()
+    loss, accuracy = measure(head, torch.tensor([[[0.0], [2.0]]]), torch.tensor([0, 0]))
+    assert loss == pytest.approx((np.log(2) + np.log1p(np.exp(2))) / 2)
+    assert accuracy == 0.5
+
+
+def test_a_head_that_is_not_linear_is_one_clear_line(store: Store) -> None:
+    card = card_of(store).model_copy(update={"architecture": "squeezenet1_1"})
+    with pytest.raises(
+        UserError, match=r"train\.epochs is 0, but of squeezenet1_1 no head .*Conv2d"
+    ):
+        linear_head(build_network("squeezenet1_1", 8, 2), card)
+
+
+def test_a_network_that_goes_on_after_its_last_linear_layer_is_refused(store: Store) -> None:
+    twisted = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2), nn.Tanh())
+    with pytest.raises(UserError, match="does not end in its last linear layer"):
+        linear_head(twisted, card_of(store))
+
+
+def test_several_processes_are_refused(store: Store, params: Params) -> None:
+    with pytest.raises(UserError, match="a linear probe takes one process"):
+        new_probe(store, params, size=2)
