@@ -136,7 +136,7 @@ def test_the_first_photos_of_each_class_are_chosen_in_turn() -> None:
 
 
 @pytest.mark.parametrize(
-    ("epochs", "expected"), [(1, [1]), (3, [1, 2, 3]), (100, [1, 26, 50, 75, 100])]
+    ("epochs", "expected"), [(0, []), (1, [1]), (3, [1, 2, 3]), (100, [1, 26, 50, 75, 100])]
 )
 def test_epochs_are_spread_from_first_to_last(epochs: int, expected: list[int]) -> None:
     assert spread(epochs, 5) == expected
