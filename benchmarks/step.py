@@ -1,4 +1,4 @@
-"""How long a training step takes, against a bare one: docs/measurements.md, docs/measurements.md.
+"""How long a training step takes, against a bare one: docs/measurements.md.
 
 Run it with ``python -m benchmarks.step [rounds]`` after ``make repro``, with params.yaml as it is.
 The bare step is forward, backward and the optimizers' step on one batch that lies ready on the

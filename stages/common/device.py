@@ -43,6 +43,11 @@ def is_bf16(precision: str, device: torch.device) -> bool:
     return precision == "bf16"
 
 
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """Return the context in which ``train.precision`` holds for a network's passes."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=is_bf16(precision, device))
+
+
 def set_deterministic(threads: int) -> None:
     """Make equal inputs give equal bytes: on one device type, thread count and version of PyTorch.
 

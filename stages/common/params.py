@@ -26,6 +26,9 @@ PARAMS_FILE = Path("params.yaml")
 STARTS = ("scratch", "pretrained")
 """The keys of a parameter with two values: for random first weights, and for pretrained ones."""
 
+SECTIONS_WITH_STARTS = ("prepare", "train")
+"""The sections whose parameters may have two values."""
+
 MOST_PROBLEMS = 20
 MOST_CHARACTERS = 100
 """What an error shows of a name or value, and how many problems."""
@@ -238,7 +241,8 @@ def _validate(content: object, start: str) -> tuple[Params | None, list[str]]:
     except ValidationError as error:
         details = error.errors(include_url=False)
         return None, [
-            _message(detail, _is_pair_at(content, detail["loc"]) * start) for detail in details
+            _message(detail, (start,) if _is_pair_at(content, detail["loc"]) else ())
+            for detail in details
         ]
 
 
@@ -248,7 +252,7 @@ def _choose(content: object, start: str) -> object:
         return content
     sections = {
         name: {key: value[start] if _is_pair(value) else value for key, value in section.items()}
-        for name in ("prepare", "train")
+        for name in SECTIONS_WITH_STARTS
         if isinstance(section := content.get(name), dict)
     }
     return content | sections
@@ -262,7 +266,7 @@ def _is_pair_at(content: Any, location: tuple[int | str, ...]) -> bool:
     if len(location) != 2:
         return False
     section, key = location
-    return section in ("prepare", "train") and _is_pair(content[section].get(key))
+    return section in SECTIONS_WITH_STARTS and _is_pair(content[section].get(key))
 
 
 _WORDING = {
@@ -286,10 +290,11 @@ def _shortened(lines: list[str]) -> Iterator[str]:
         yield f"and {len(lines) - MOST_PROBLEMS:,} more problems"
 
 
-def _message(detail: ErrorDetails, start: str) -> str:
-    """Say one problem as ``section.key must be ..., got ...``; `start` is that of two values."""
+def _message(detail: ErrorDetails, which: tuple[str, ...]) -> str:
+    """Say one problem as ``section.key must be ..., got ...``; `which` names one of two values."""
     kind = detail["type"]
-    which = () if kind == "extra_forbidden" or not start else (start,)
+    if kind == "extra_forbidden":  # the key itself is the problem
+        which = ()
     name = _short(".".join(str(part) for part in (*detail["loc"], *which)))
     if kind == "invalid_key":
         return f"{name} is no name of a parameter"

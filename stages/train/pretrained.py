@@ -60,10 +60,12 @@ def load_pretrained(model: Model) -> Pretrained | None:
     from stages.common.torchvision_network import default_weights, modern_names
 
     theirs = default_weights(model.name)
+    digest = ""
     if model.weights == "DEFAULT":
         path = Path(torch.hub.get_dir(), "checkpoints", Path(theirs.url).name)
-        _download_once(theirs.url, path)
-    weights, sha256 = _read(path)
+        digest = path.stem.rpartition("-")[2]  # torchvision's names end in the start of it
+        _download_once(theirs.url, path, digest)
+    weights, sha256 = _read(path, digest)
     return Pretrained(modern_names(weights), theirs.mean, theirs.std, theirs.size_px, sha256, path)
 
 
@@ -107,8 +109,8 @@ def load_pretrained_into(network: nn.Module, pretrained: Pretrained) -> frozense
     return frozenset(fitting) - head
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], str]:
-    """Return a file's weights and its sha256."""
+def _read(path: Path, digest: str = "") -> tuple[dict[str, Tensor], str]:
+    """Return a file's weights and its sha256, which must start with `digest`."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -116,7 +118,13 @@ def _read(path: Path) -> tuple[dict[str, Tensor], str]:
             f"{HERE} must be none, DEFAULT or the name of a file of weights in {WEIGHTS}; {path} "
             f"cannot be read: {error.strerror}"
         ) from error
-    return _parse(path, content), hashlib.sha256(content).hexdigest()
+    sha256 = hashlib.sha256(content).hexdigest()
+    if not sha256.startswith(digest):
+        raise UserError(
+            f"{HERE} is DEFAULT, but {path} is damaged: its sha256 does not start with {digest}; "
+            "remove the file, to have it downloaded again"
+        )
+    return _parse(path, content), sha256
 
 
 def _parse(path: Path, content: bytes) -> dict[str, Tensor]:
@@ -160,14 +168,8 @@ def _card_of(folder: Path, model: Model) -> ModelCard:
     return card
 
 
-def _download_once(url: str, path: Path) -> None:
-    digest = path.stem.rpartition("-")[2]  # torchvision's names end in the start of their sha256
+def _download_once(url: str, path: Path, digest: str) -> None:
     if path.exists():
-        if not hashlib.sha256(path.read_bytes()).hexdigest().startswith(digest):
-            raise UserError(
-                f"{HERE} is DEFAULT, but {path} is damaged: its sha256 does not start with "
-                f"{digest}; remove the file, to have it downloaded again"
-            )
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

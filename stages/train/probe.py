@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages.common.classifier import ModelCard, to_input
-from stages.common.device import is_bf16
+from stages.common.device import autocast
 from stages.common.errors import UserError
 from stages.common.network import head_name
 from stages.common.params import Runtime, Train
@@ -75,17 +75,18 @@ class Probe:
         self.card, self.params, self.runtime, self.world = start.card, params, runtime, world
         self.network = world.place(start.network).eval()
         self.head = linear_head(self.network, start.card)
-        bf16 = is_bf16(params.precision, world.device)
-        self.autocast = partial(torch.autocast, world.device.type, torch.bfloat16, enabled=bf16)
+        self.autocast = partial(autocast, params.precision, world.device)
         self.sets = {
             split: to_gpu_if_fits(SplitDataset.of(store, split), world.device) for split in SPLITS
         }
         self.labels = {
             split: torch.from_numpy(store.labels[store.indices(split)]) for split in SPLITS
         }
-        labels = store.labels[store.indices("train")]
         self.loss_fn = build_loss(
-            labels, params.class_balance, params.label_smoothing, torch.device("cpu")
+            self.labels["train"].numpy(),
+            params.class_balance,
+            params.label_smoothing,
+            torch.device("cpu"),
         )
         self.features: dict[Split, list[Tensor]] = {split: [] for split in SPLITS}
         """Of each batch so far: photos, then their mirror images; float32 (2, B, D)."""
@@ -136,12 +137,13 @@ class Probe:
         labels, val_labels = self.labels["train"], self.labels["validation"]
         # Standardized features, so that one penalty suits them all.
         mean, std = train.mean(dim=(0, 1)), train.std(dim=(0, 1)).clamp_min(1e-6)
+        standardized = (train - mean) / std
         head = nn.Linear(len(mean), self.head.out_features, self.head.bias is not None)
         for weight in head.parameters():
             nn.init.zeros_(weight)
         rows, heads = [], []
         for penalty in PENALTIES:
-            minimize(head, (train - mean) / std, labels, self.loss_fn, penalty)
+            minimize(head, standardized, labels, self.loss_fn, penalty)
             stop.leave_if_asked("the fit of the head")
             heads.append(plain_head(head, mean, std))
             train_loss, _ = measure(heads[-1], train, labels)

@@ -5,10 +5,9 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from stages.common.device import is_bf16
+from stages.common.device import autocast
 from stages.common.params import Train
 from stages.train.distributed import World
 from stages.train.ema import average_weights
@@ -47,8 +46,7 @@ class TrainState:
     ) -> None:
         self.world = world
         self.network = world.place(start.network)
-        bf16 = is_bf16(params.precision, world.device)
-        self.autocast = partial(torch.autocast, world.device.type, torch.bfloat16, enabled=bf16)
+        self.autocast = partial(autocast, params.precision, world.device)
         self.loss_fn = loss_fn
         self.ema = average_weights(self.network, params.ema_decay)
         if params.compile:

@@ -80,10 +80,8 @@ class Training:
             If the loss is no longer finite.
         """
         params, world, state, clock = self.params, self.world, self.state, self.clock
-        save_timer, look_timer = (
-            Every(self.runtime.save_every_seconds),
-            Every(SECONDS_BETWEEN_LOOKS),
-        )
+        save_timer = Every(self.runtime.save_every_seconds)
+        look_timer = Every(SECONDS_BETWEEN_LOOKS)
         if checkpoint := world.broadcast(checkpoints.load() if world.is_main else None):
             self.resume(checkpoint)
         state.forward = world.wrap(state.network)

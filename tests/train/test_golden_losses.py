@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 import torch
 
-from stages.common.network import build_flowernet
 from stages.common.params import Runtime, Train
 from stages.common.store import Store
 from stages.train.checkpoints import Checkpoints
@@ -21,6 +20,7 @@ from stages.train.initial import InitialModel
 from stages.train.stopping import StopRequest
 from stages.train.training import Training
 from tests.conftest import card_of
+from tests.train.conftest import small_network
 
 PARAMS = Train(
     seed=7,
@@ -55,9 +55,7 @@ def test_a_small_training_has_the_losses_that_are_written_down(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(PARAMS.seed)
-        start = InitialModel(build_flowernet(8, 2), card_of(store))
+    start = InitialModel(small_network(PARAMS.seed), card_of(store))
     training = Training(start, store, PARAMS, RUNTIME, World(torch.device("cpu")))
     training.run(Checkpoints(tmp_path / "checkpoints", {}), StopRequest())
     found = pd.read_csv("metrics/loss.csv")

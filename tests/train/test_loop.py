@@ -3,7 +3,6 @@ import pytest
 import torch
 from torch import nn
 
-from stages.common.network import build_flowernet
 from stages.common.params import Params
 from stages.common.store import Store
 from stages.train.augment import Augmentation
@@ -14,17 +13,15 @@ from stages.train.loop import train_step, validate
 from stages.train.loss import build_loss
 from stages.train.state import TrainState
 from tests.conftest import card_of
+from tests.train.conftest import small_network
 
 ALONE = World(torch.device("cpu"))
 
 
 def new_state(store: Store, params: Params, **changes: object) -> TrainState:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = build_flowernet(8, 2)
     train = params.train.model_copy(update=changes)
     loss_fn = build_loss(store.labels, 0, train.label_smoothing, ALONE.device)
-    return TrainState(InitialModel(network, card_of(store)), loss_fn, train, 20, ALONE)
+    return TrainState(InitialModel(small_network(), card_of(store)), loss_fn, train, 20, ALONE)
 
 
 def test_one_batch_can_be_overfitted(store: Store, params: Params) -> None:

@@ -11,41 +11,28 @@ from torch.nn import functional as F
 
 from stages.common.classifier import to_input
 from stages.common.errors import UserError
-from stages.common.network import build_flowernet, build_network
+from stages.common.network import build_network
 from stages.common.params import Params, Runtime
 from stages.common.store import Store
-from stages.train.checkpoints import Checkpoints
 from stages.train.distributed import World
 from stages.train.initial import InitialModel
 from stages.train.probe import Probe, features_of, linear_head, measure, minimize, plain_head
 from stages.train.stopping import Stopped, StopRequest
 from tests.conftest import card_of
+from tests.train.conftest import new_checkpoints, small_network
 
-
-@pytest.fixture(autouse=True)
-def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-def network() -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return build_flowernet(8, 2)
+pytestmark = pytest.mark.usefixtures("in_empty_folder")
 
 
 def new_probe(store: Store, params: Params, size: int = 1) -> Probe:
     train = params.train.model_copy(update={"epochs": 0, "batch_size": 8})
     runtime = Runtime(save_every_seconds=1e9, loader_workers=0, evaluate_threads=1)
-    start = InitialModel(network(), card_of(store))
+    start = InitialModel(small_network(), card_of(store))
     return Probe(start, store, train, runtime, World(torch.device("cpu"), size=size))
 
 
-def new_checkpoints() -> Checkpoints:
-    return Checkpoints(Path("checkpoints"), {"a": "key"})
-
-
 def test_only_the_head_is_fitted_and_row_0_says_how_well(store: Store, params: Params) -> None:
-    before = network().state_dict()
+    before = small_network().state_dict()
     after = new_probe(store, params).run(new_checkpoints(), StopRequest())
     changed = {
         name for name, value in after.state_dict().items() if not torch.equal(value, before[name])
@@ -124,7 +111,7 @@ def test_a_head_for_standardized_features_becomes_one_for_plain_features() -> No
 
 
 def test_features_are_what_the_head_is_fed(store: Store) -> None:
-    net, card = network().eval(), card_of(store)
+    net, card = small_network().eval(), card_of(store)
     inputs = torch.randn(3, 3, 32, 32)
     features = features_of(net, linear_head(net, card), inputs)
     assert features.shape == (3, 128)

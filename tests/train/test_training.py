@@ -7,31 +7,22 @@ import torch
 from torch import nn
 
 from stages.common.errors import UserError
-from stages.common.network import build_flowernet
 from stages.common.params import Params, Runtime, Train, load_params
 from stages.common.store import Store
-from stages.train.checkpoints import Checkpoints
 from stages.train.distributed import World
 from stages.train.history import best_epoch
 from stages.train.initial import InitialModel
 from stages.train.stopping import Stopped, StopRequest
 from stages.train.training import Training
 from tests.conftest import card_of, change_params
+from tests.train.conftest import new_checkpoints, small_network
 
 ALONE = World(torch.device("cpu"))
 RUNTIME = Runtime(save_every_seconds=1e9, loader_workers=0, evaluate_threads=1)
 HEADER = ["epoch", "train_loss", "val_loss", "val_accuracy", "learning_rate"]
 
 
-@pytest.fixture(autouse=True)
-def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-def network() -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return build_flowernet(8, 2)
+pytestmark = pytest.mark.usefixtures("in_empty_folder")
 
 
 def new_training(
@@ -40,12 +31,8 @@ def new_training(
     pretrained: frozenset[str] = frozenset(),
     runtime: Runtime = RUNTIME,
 ) -> Training:
-    start = InitialModel(network(), card_of(store), pretrained)
+    start = InitialModel(small_network(), card_of(store), pretrained)
     return Training(start, store, params, runtime, ALONE)
-
-
-def new_checkpoints() -> Checkpoints:
-    return Checkpoints(Path("checkpoints"), {"a": "key"})
 
 
 def run(training: Training) -> nn.Module:
@@ -168,14 +155,14 @@ def test_every_epoch_prints_a_line_of_80_columns(
 
 
 HEAD = {"head.weight", "head.bias"}
-BODY = frozenset(network().state_dict()) - HEAD
+BODY = frozenset(small_network().state_dict()) - HEAD
 
 
 def test_pretrained_weights_learn_at_a_lower_rate(store: Store, params: Params) -> None:
     slow = params.train.model_copy(update={"pretrained_lr_factor": 0.0})
     training = new_training(store, slow, BODY)
     run(training)
-    weights, first = training.state.network.named_parameters(), network()
+    weights, first = training.state.network.named_parameters(), small_network()
     moved = {name for name, weight in weights if not torch.equal(weight, first.get_parameter(name))}
     assert moved == HEAD
 
