@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.training import new_training
-from stages.common.device import set_deterministic
+from stages.common.device import set_up_torch
 from stages.common.params import load_params
 from stages.common.store import open_store
 from stages.train.augment import Augmentation
@@ -89,7 +89,7 @@ def main() -> None:
     """Compare at every image size of the run."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
     params, store = load_params(), open_store()
-    set_deterministic(params.train.threads)
+    set_up_torch(params.train.threads)
     training = new_training(params, store)
     device, batch_size = training.world.device, params.train.batch_size
     print(f"{training.card.architecture} on {device}, batches of {batch_size}, {rounds} rounds")

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from benchmarks.training import new_training
 from stages.common.classifier import Classifier
-from stages.common.device import set_deterministic
+from stages.common.device import set_up_torch
 from stages.common.params import Params, load_params
 from stages.common.store import Store, open_store
 from stages.train.checkpoints import Checkpoints, StateDict
@@ -147,7 +147,7 @@ def main() -> None:
     """Train both, and print how long each took to the same accuracies."""
     epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 12
     params = load_params()
-    set_deterministic(params.train.threads)
+    set_up_torch(params.train.threads)
     store = open_store()
     start = time.perf_counter()
     tutorial = []

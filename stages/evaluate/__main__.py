@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from stages.common.classifier import MODELS, load_classifier
-from stages.common.device import choose_device, set_deterministic
+from stages.common.device import choose_device, set_up_torch
 from stages.common.drawing import png
 from stages.common.errors import run_stage
 from stages.common.files import write_bytes, write_csv, write_json
@@ -36,7 +36,7 @@ def main() -> None:
     """Load the model and the store, predict the test split, write the figures."""
     params = load_params()
     device = choose_device(params.evaluate.device, "evaluate.device")
-    set_deterministic(params.runtime.evaluate_threads)
+    set_up_torch(params.runtime.evaluate_threads)
     store, classifier = open_store(), load_classifier(MODELS, device)
     check_fit(store, classifier)
 

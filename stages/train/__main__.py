@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from stages.common.classifier import Classifier, ModelCard, save_classifier
-from stages.common.device import choose_device, set_deterministic
+from stages.common.device import choose_device, set_up_torch
 from stages.common.errors import UserError, run_stage
 from stages.common.params import Params, load_params
 from stages.common.store import open_store
@@ -42,7 +42,7 @@ def main() -> None:
 
 def train(params: Params, world: World) -> None:
     """Load the store and the first weights, train, write the model."""
-    set_deterministic(params.train.threads)
+    set_up_torch(params.train.threads)
     with world.main_first():
         store = open_store(check_digests=world.is_local_main)
         start = build_initial_model(params, store.meta)

@@ -1,7 +1,11 @@
+import ctypes
+import subprocess
+import sys
+
 import pytest
 import torch
 
-from stages.common.device import choose_device, set_deterministic
+from stages.common.device import choose_device, set_up_torch
 from stages.common.errors import UserError
 
 
@@ -27,7 +31,31 @@ def test_auto_prefers_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_thread_count_is_the_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
     before = torch.get_num_threads()
-    set_deterministic(1)
+    set_up_torch(1)
     assert torch.get_num_threads() == 1
     assert torch.are_deterministic_algorithms_enabled()
-    set_deterministic(before)
+    set_up_torch(before)
+
+
+FAULTS = """
+import resource
+import torch
+from stages.common.device import set_up_torch
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.zeros(50_000_000)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+set_up_torch(1)
+print(faults(), faults())
+"""
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"), reason="needs glibc"
+)
+def test_the_memory_of_a_freed_tensor_is_used_again() -> None:
+    shown = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True)
+    first, second = map(int, shown.stdout.split())
+    assert first > 10 * max(second, 1)

@@ -58,7 +58,7 @@ def export(
     words = ["export", str(models), "--onnx", str(target), "--store", str(tmp_path / "prepared")]
     monkeypatch.setattr(sys, "argv", words)
     monkeypatch.setattr(converting, "convert", lambda _: content)
-    monkeypatch.setattr(command, "set_deterministic", lambda _: None)
+    monkeypatch.setattr(command, "set_up_torch", lambda _: None)
     return target
 
 

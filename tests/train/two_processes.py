@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from stages.common.classifier import ModelCard
-from stages.common.device import set_deterministic
+from stages.common.device import set_up_torch
 from stages.common.params import load_params
 from stages.common.store import open_store
 from stages.train.checkpoints import Checkpoints
@@ -31,7 +31,7 @@ def plain_network() -> nn.Module:
 
 
 params, store, size = load_params(), open_store(Path(sys.argv[1])), int(sys.argv[2])
-set_deterministic(threads=1)
+set_up_torch(threads=1)
 card: ModelCard = model_card(params, store.meta, None)
 with join_world(size, torch.device("cpu")) as world:
     start = InitialModel(plain_network(), card)

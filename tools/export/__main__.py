@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from stages.common.classifier import load_classifier
-from stages.common.device import set_deterministic
+from stages.common.device import set_up_torch
 from stages.common.errors import UserError, run_stage
 from stages.common.files import write_bytes
 from stages.common.store import STORE, open_store
@@ -28,7 +28,7 @@ def main() -> None:
     from tools.export.compare import compare
     from tools.export.convert import convert
 
-    set_deterministic(torch.get_num_threads())
+    set_up_torch(torch.get_num_threads())
     classifier = load_classifier(options.model, torch.device("cpu"))
     store = open_store(options.store)
     content = convert(classifier)

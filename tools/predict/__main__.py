@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from stages.common.classifier import MODELS, load_classifier
-from stages.common.device import choose_device, set_deterministic
+from stages.common.device import choose_device, set_up_torch
 from stages.common.errors import UserError, run_stage
 from tools.predict.output import print_csv, print_json, print_table
 from tools.predict.photos import Rejected, find_photos
@@ -22,7 +22,7 @@ from tools.predict.predicting import predict_photos
 def main() -> None:
     """Load the model, predict the photos, print as they are done."""
     options = parse_options()
-    set_deterministic(torch.get_num_threads())
+    set_up_torch(torch.get_num_threads())
     if not options.model.is_dir():
         raise UserError(
             f"--model: {options.model} is not a folder; give the one that holds model.json and "
