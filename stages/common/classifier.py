@@ -44,7 +44,7 @@ class ModelCard(BaseModel):
 
     schema_version: Literal[1] = 1
     architecture: str
-    """flowernet, or the name of a network of torchvision."""
+    """flowernet, or the name of a network of torchvision or timm."""
     width: Annotated[int, Field(ge=1)]
     """Of flowernet; it means nothing to others."""
     classes: Annotated[list[str], Field(min_length=2)]

@@ -1,16 +1,36 @@
-"""The networks: flowernet, a small residual network for small photos, and torchvision's by name.
+"""The networks: flowernet, a small residual network for small photos; torchvision's and timm's.
 
 flowernet is in the manner of He et al., "Deep residual learning for image recognition" (2016), with
 the average pooling before a shortcut's projection of He et al., "Bag of tricks for image
 classification with convolutional neural networks" (2019).
 """
 
+import difflib
 from collections import OrderedDict
+from collections.abc import Collection
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from stages.common.errors import UserError
+
 FLOWERNET = "flowernet"
+
+TIMM = "timm/"
+"""What the name of a network of timm starts with."""
+
+
+@dataclass(frozen=True)
+class DefaultWeights:
+    """Where a library has a network's weights, and what photos must be like for them."""
+
+    source: str
+    """torchvision's address, or timm's repository and file on the Hugging Face Hub, or nothing."""
+    mean: list[float]
+    std: list[float]
+    """Per channel, of values in [0, 1]."""
+    size_px: int
 
 
 def build_network(name: str, width: int, classes: int) -> nn.Module:
@@ -19,7 +39,7 @@ def build_network(name: str, width: int, classes: int) -> nn.Module:
     Parameters
     ----------
     name : str
-        ``flowernet``, or a classification network of torchvision.
+        ``flowernet``, or a classification network of torchvision, or ``timm/`` and one of timm.
     width : int
         Channels after flowernet's stem; others have widths of their own.
     classes : int
@@ -31,12 +51,37 @@ def build_network(name: str, width: int, classes: int) -> nn.Module:
     """
     if name == FLOWERNET:
         return build_flowernet(width, classes)
-    # Imported here, because it takes two seconds, which flowernet can save.
-    from stages.common.torchvision_network import build_torchvision_network, replace_layer
+    # Imported here, because each takes two seconds, which flowernet can save.
+    if name.startswith(TIMM):
+        from stages.common.timm_network import build_timm_network
 
-    network = build_torchvision_network(name)
-    replace_layer(network, head_name(network), classes)
-    return network
+        return build_timm_network(name, classes)
+    from stages.common.torchvision_network import build_torchvision_network
+
+    return build_torchvision_network(name, classes)
+
+
+def default_weights(name: str) -> DefaultWeights:
+    """Return what a network's library says of its weights; flowernet has none."""
+    if name.startswith(TIMM):
+        from stages.common import timm_network
+
+        return timm_network.default_weights(name)
+    from stages.common import torchvision_network
+
+    return torchvision_network.default_weights(name)
+
+
+def unknown_network(name: str, known: Collection[str]) -> UserError:
+    """Return the error that there is no network of this name; it shows the nearest ones."""
+    near = difflib.get_close_matches(name, known, n=3)
+    hint = (
+        f"did you mean {' or '.join(near)}?" if near else "docs/fine-tuning.md says where they are"
+    )
+    return UserError(
+        f"there is no network {name!r}; allowed are flowernet, torchvision's classification "
+        f"networks, and timm's as {TIMM}<name>; {hint}"
+    )
 
 
 def build_flowernet(width: int, classes: int) -> nn.Module:

@@ -98,7 +98,7 @@ class Model(Section):
     """The network."""
 
     name: Annotated[str, Field(min_length=1)]
-    """flowernet, or a classification network of torchvision by its name there."""
+    """flowernet, or a classification network: one of torchvision, or ``timm/`` and one of timm."""
     width: Annotated[int, Field(ge=8, le=512, multiple_of=8)]
     """Channels after flowernet's stem; each later block has more."""
     weights: Annotated[str, Field(min_length=1)]

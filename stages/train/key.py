@@ -10,6 +10,7 @@ import torch
 
 from stages.common.device import is_bf16
 from stages.common.errors import UserError
+from stages.common.network import TIMM
 from stages.common.params import Params
 from stages.common.store import Store
 from stages.common.yaml12 import parse_yaml
@@ -21,7 +22,7 @@ PROJECT = Path(__file__).parents[2]
 AS_THEY_TURN_OUT = {"device", "precision"}
 """Parameters that are in the key by what they mean on this machine."""
 
-SAME_EVERYWHERE = ("model", "train", "store", "weights", "code", "torch", "torchvision")
+SAME_EVERYWHERE = ("model", "train", "store", "weights", "code", "torch", "libraries")
 """What several processes must agree on."""
 
 CPU_VARIABLES = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA")
@@ -32,6 +33,9 @@ def describe_training(
     params: Params, store: Store, model: InitialModel, device: torch.device
 ) -> dict[str, Any]:
     """Return all that the training depends on, as JSON values."""
+    libraries = ["torchvision"]  # of which importing one would take a second
+    if params.model.name.startswith(TIMM):
+        libraries.append("timm")
     return {
         "model": params.model.model_dump(),
         "train": params.train.model_dump(exclude=AS_THEY_TURN_OUT),
@@ -39,7 +43,7 @@ def describe_training(
         "weights": model.weights_sha256,
         "code": code_digests(),
         "torch": torch.__version__,
-        "torchvision": version("torchvision"),  # importing it would take a second
+        "libraries": {name: version(name) for name in libraries},
         "bf16": is_bf16(params.train.precision, device),
         "device": device_name(device),
         "cpu": cpu_features(),

@@ -1,10 +1,11 @@
-"""Weights to start from: what is in data/weights, or torchvision's own; never a pickle that runs.
+"""Weights to start from: in data/weights, or the library's own; never a pickle that runs.
 
 dvc.yaml has ``data/weights/${model.weights}`` as a dep, so that DVC sees it change.
 """
 
 import hashlib
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +15,15 @@ from torch import Tensor, nn
 
 from stages.common.classifier import ModelCard, read_card
 from stages.common.errors import UserError
-from stages.common.network import FLOWERNET, head_name
+from stages.common.network import FLOWERNET, TIMM, default_weights, head_name
 from stages.common.params import Model
 
 WEIGHTS = Path("data/weights")
 
 HERE = "params.yaml: model.weights"
+
+OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d\.)")
+"""In torchvision's files of densenets ``norm.1`` is what the network calls ``norm1``."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +60,18 @@ def load_pretrained(model: Model) -> Pretrained | None:
             f"{HERE} must be none or the name of a folder in {WEIGHTS} that holds a trained "
             f"flowernet, got {model.weights}: copy one with `cp -r models {WEIGHTS}/mine`"
         )
-    # Imported here, because it takes two seconds, which flowernet can save.
-    from stages.common.torchvision_network import default_weights, modern_names
-
-    theirs = default_weights(model.name)
-    digest = ""
+    theirs, digest = default_weights(model.name), ""
     if model.weights == "DEFAULT":
-        path = Path(torch.hub.get_dir(), "checkpoints", Path(theirs.url).name)
-        digest = path.stem.rpartition("-")[2]  # torchvision's names end in the start of it
-        _download_once(theirs.url, path, digest)
-    weights, sha256 = _read(path, digest)
-    return Pretrained(modern_names(weights), theirs.mean, theirs.std, theirs.size_px, sha256, path)
+        if not theirs.source:
+            raise UserError(
+                f"{HERE} is DEFAULT, but there are no weights of {model.name}; set it to none, or "
+                f"to a file in {WEIGHTS}"
+            )
+        download = _download_from_hub if model.name.startswith(TIMM) else _download_from_torchvision
+        path, digest = download(theirs.source)
+    found, sha256 = _read(path, digest)
+    weights = {OLD_NAME.sub(r"\1\2", name): value for name, value in found.items()}
+    return Pretrained(weights, theirs.mean, theirs.std, theirs.size_px, sha256, path)
 
 
 def load_pretrained_into(network: nn.Module, pretrained: Pretrained) -> frozenset[str]:
@@ -86,6 +91,7 @@ def load_pretrained_into(network: nn.Module, pretrained: Pretrained) -> frozense
     ours = network.state_dict()
     last = head_name(network)
     head = {f"{last}.weight", f"{last}.bias"}
+    n_classes = len(ours[f"{last}.weight"])
     counters = {name for name in ours if name.endswith("num_batches_tracked")}  # not in old files
     missing = set(ours) - set(pretrained.weights) - counters - head
     problems = [f"{name} is missing" for name in ours if name in missing]
@@ -96,6 +102,8 @@ def load_pretrained_into(network: nn.Module, pretrained: Pretrained) -> frozense
     for name in (name for name in ours if name in theirs):
         if theirs[name].shape == ours[name].shape:
             fitting[name] = theirs[name]
+        elif theirs[name].shape[1:] == ours[name].shape[1:] and len(ours[name]) == n_classes:
+            head.add(name)  # some networks of timm have two
         elif name not in head:
             shapes = f"{list(theirs[name].shape)}, in the network {list(ours[name].shape)}"
             problems.append(f"{name} has shape {shapes}")
@@ -130,7 +138,8 @@ def _read(path: Path, digest: str = "") -> tuple[dict[str, Tensor], str]:
 def _parse(path: Path, content: bytes) -> dict[str, Tensor]:
     """Read a state file, .safetensors or PyTorch's, without running anything in it."""
     try:
-        if path.suffix == ".safetensors":
+        # The Hub's cache has no suffixes; what begins a safetensors file is a length and "{".
+        if path.suffix == ".safetensors" or content[8:9] == b"{":
             state = load(content)
         else:
             state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -168,9 +177,12 @@ def _card_of(folder: Path, model: Model) -> ModelCard:
     return card
 
 
-def _download_once(url: str, path: Path, digest: str) -> None:
+def _download_from_torchvision(url: str) -> tuple[Path, str]:
+    """Download a file once; return its path, and the start of its sha256."""
+    path = Path(torch.hub.get_dir(), "checkpoints", Path(url).name)
+    digest = path.stem.rpartition("-")[2]  # torchvision's names end in it
     if path.exists():
-        return
+        return path, digest
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         torch.hub.download_url_to_file(url, str(path), hash_prefix=digest)
@@ -179,3 +191,26 @@ def _download_once(url: str, path: Path, digest: str) -> None:
             f"{HERE} is DEFAULT, but {url} cannot be downloaded: {error}; get the file elsewhere "
             f"and put it at {path}, or name a file of weights"
         ) from error
+    return path, digest
+
+
+def _download_from_hub(source: str) -> tuple[Path, str]:
+    """Download a file of the Hugging Face Hub once; return its path, and its sha256."""
+    # Imported here, because it comes with timm, an optional extra.
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError
+
+    repository, _, file = source.rpartition("/")
+    try:
+        # The cache first: without a connection, a download tries for half a minute.
+        cached = try_to_load_from_cache(repository, file)
+        path = Path(cached if isinstance(cached, str) else hf_hub_download(repository, file))
+    except (OSError, HfHubHTTPError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(
+            f"{HERE} is DEFAULT, but {source} cannot be downloaded from the Hugging Face Hub: "
+            f"{reason:.100}; get the file elsewhere, put it into {WEIGHTS} and name it"
+        ) from error
+    # The cache links to the content, which it names by its sha256 if the file is a large one.
+    name = path.readlink().name if path.is_symlink() else ""
+    return path.resolve(), name if re.fullmatch("[0-9a-f]{64}", name) else ""

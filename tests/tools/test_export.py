@@ -11,7 +11,7 @@ import torch
 
 from stages.common.classifier import Classifier, ModelCard, load_classifier, save_classifier
 from stages.common.errors import UserError
-from stages.common.network import build_flowernet
+from stages.common.network import build_flowernet, build_network
 from stages.common.store import Store
 from tests.conftest import ROOT
 from tools.export import __main__ as command
@@ -68,6 +68,18 @@ def test_any_number_of_photos_has_pytorchs_probabilities(content: bytes, count: 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {"images": images})
     np.testing.assert_allclose(found, make_classifier().probabilities(images), atol=1e-5)
+
+
+def test_a_network_of_timm_is_saved_and_exported_as_any_other(tmp_path: Path) -> None:
+    name, images = "timm/test_efficientnet.r160_in1k", np.full((2, 32, 32, 3), 90, np.uint8)
+    card = make_classifier().card.model_copy(update={"architecture": name})
+    trained = Classifier(build_network(name, 8, 2).eval(), card)
+    save_classifier(trained, tmp_path / "models")
+    loaded = load_classifier(tmp_path / "models", CPU)
+    np.testing.assert_allclose(loaded.probabilities(images), trained.probabilities(images), 1e-5)
+    session = onnxruntime.InferenceSession(convert(loaded), providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"images": images})
+    np.testing.assert_allclose(found, trained.probabilities(images), atol=1e-5)
 
 
 def test_the_metadata_is_all_that_it_takes(content: bytes, models: Path) -> None:

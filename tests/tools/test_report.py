@@ -663,6 +663,30 @@ def test_other_photos_are_told_by_the_lock() -> None:
     )
 
 
+def weights_side(name: str, md5: str = "") -> Snapshot:
+    deps = [{"path": f"data/weights/{name}", "md5": md5, "size": 9_100_000}]
+    files = {
+        "params.yaml": {"model": {"weights": name}},
+        "dvc.lock": {"stages": {"train": {"deps": deps}}},
+    }
+    return snapshot(files)
+
+
+def test_first_weights_are_told_by_name_and_content() -> None:
+    old, new = weights_side("mine.pth", "1234567890"), weights_side("mine.pth", "abcdef7890")
+    same = "First weights: `data/weights/mine.pth` (1 file, 9.1 MB, md5 `1234567`)."
+    assert describe_params(comparison(old, old)).endswith(f"No parameter changed.\n\n{same}")
+    changed = describe_params(comparison(old, new))
+    assert "md5 `abcdef7`); before: `data/weights/mine.pth`" in changed
+
+
+def test_random_first_weights_need_no_word() -> None:
+    random, default = weights_side("none", "12"), weights_side("DEFAULT", "34")
+    assert "First weights" not in describe_params(comparison(random, random))
+    changed = describe_params(comparison(random, default))
+    assert changed.endswith("First weights: `DEFAULT`; before: `none`.")
+
+
 def test_classes_of_one_side_come_first_then_those_that_changed_most() -> None:
     def side(**f1: float | None) -> Snapshot:
         classes = {name: {"f1": value, "recall": 1.0} for name, value in f1.items()}

@@ -1,9 +1,15 @@
+import hashlib
+import http.server
 import pickle
 import re
+import threading
 import urllib.error
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 import torch
 import torchvision.models as zoo
@@ -12,7 +18,7 @@ from torch import nn
 
 from stages.common.classifier import ModelCard
 from stages.common.errors import UserError
-from stages.common.network import build_flowernet, build_network
+from stages.common.network import DefaultWeights, build_flowernet, build_network
 from stages.common.params import Model
 from stages.train.pretrained import load_pretrained, load_pretrained_into
 
@@ -228,6 +234,138 @@ def test_default_weights_offline_say_which_file_to_put_where(
         load_pretrained(model("DEFAULT", "squeezenet1_1"))
 
 
+@pytest.fixture
+def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Where a server on this machine has the files of tmp_path / "served"."""
+    served = tmp_path / "served"
+    served.mkdir()
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(served))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def offer(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digest: str | None = None
+) -> Path:
+    """Put weights on the server as the default ones; return the file."""
+    torch.save(build_network("squeezenet1_1", 8, 1000).state_dict(), tmp_path / "new")
+    digest = digest or hashlib.sha256((tmp_path / "new").read_bytes()).hexdigest()[:8]
+    file = (tmp_path / "new").rename(tmp_path / "served" / f"net-{digest}.pth")
+    weights = DefaultWeights(f"{address}/{file.name}", [0.5] * 3, [0.5] * 3, 224)
+    monkeypatch.setattr("stages.train.pretrained.default_weights", lambda _: weights)
+    return file
+
+
+def test_default_weights_are_downloaded_once_with_a_bar(
+    address: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    file = offer(address, tmp_path, monkeypatch)
+    first = load_pretrained(model("DEFAULT", "squeezenet1_1"))
+    assert "100%" in capfd.readouterr().err
+    file.unlink()
+    again = load_pretrained(model("DEFAULT", "squeezenet1_1"))
+    assert first is not None
+    assert again is not None
+    assert first.sha256 == again.sha256 == hashlib.sha256(again.path.read_bytes()).hexdigest()
+
+
+def test_a_download_of_another_content_leaves_no_file(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = offer(address, tmp_path, monkeypatch, digest="0123abcd")
+    with pytest.raises(UserError, match=r"cannot be downloaded: invalid hash"):
+        load_pretrained(model("DEFAULT", "squeezenet1_1"))
+    assert not (tmp_path / "checkpoints" / file.name).exists()
+
+
 def test_default_weights_of_flowernet_do_not_exist() -> None:
     with pytest.raises(ValueError, match="flowernet has no default weights"):
         model("DEFAULT")
+
+
+def test_weights_of_timm_are_taken_but_for_the_head(tmp_path: Path) -> None:
+    theirs = build_network("timm/test_resnet", 8, 7).state_dict()
+    save_file(theirs, tmp_path / "mine.safetensors")
+    pretrained = load_pretrained(model("mine.safetensors", "timm/test_resnet"))
+    assert pretrained is not None
+    assert pretrained.size_px == 160
+    ours = build_network("timm/test_resnet", 8, 5)
+    known = load_pretrained_into(ours, pretrained)
+    assert set(ours.state_dict()) - known == {"fc.weight", "fc.bias"}
+    assert torch.equal(ours.state_dict()["conv1.0.weight"], theirs["conv1.0.weight"])
+
+
+def test_both_heads_of_a_distilled_network_are_left_out(tmp_path: Path) -> None:
+    name = "timm/deit_tiny_distilled_patch16_224"
+    save_file(build_network(name, 8, 7).state_dict(), tmp_path / "mine.safetensors")
+    pretrained = load_pretrained(model("mine.safetensors", name))
+    assert pretrained is not None
+    ours = build_network(name, 8, 5)
+    left_out = set(ours.state_dict()) - load_pretrained_into(ours, pretrained)
+    assert left_out == {"head.weight", "head.bias", "head_dist.weight", "head_dist.bias"}
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The Hugging Face Hub's cache, with the content of one file; nothing can be downloaded."""
+    content = tmp_path / "content.safetensors"
+    save_file(build_network("timm/test_resnet", 8, 1000).state_dict(), content)
+    blob = tmp_path / "blobs" / hashlib.sha256(content.read_bytes()).hexdigest()
+    blob.parent.mkdir()
+    content.rename(blob)
+    (tmp_path / "model.safetensors").symlink_to(blob)
+
+    def cached(repository: str, file: str) -> str | None:
+        known = repository == "timm/test_resnet.r160_in1k"
+        return str(tmp_path / file) if known and blob.exists() else None
+
+    def refuse(*_: object) -> str:
+        raise OSError("no network\nat all")
+
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", cached)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
+    return blob
+
+
+def test_default_weights_of_timm_come_from_the_cache(hub: Path) -> None:
+    pretrained = load_pretrained(model("DEFAULT", "timm/test_resnet"))
+    assert pretrained is not None
+    assert pretrained.sha256 == hub.name
+
+
+def test_damaged_weights_of_timm_are_not_taken(hub: Path) -> None:
+    hub.write_bytes(hub.read_bytes()[:-1])
+    with pytest.raises(UserError, match=rf"{hub} is damaged: .* remove the file"):
+        load_pretrained(model("DEFAULT", "timm/test_resnet"))
+
+
+def test_weights_of_timm_are_downloaded_if_the_cache_has_none(
+    hub: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = []
+
+    def download(repository: str, file: str) -> str:
+        asked.append((repository, file))
+        return str(hub.rename(tmp_path / "plain.safetensors"))  # as where links are not possible
+
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    assert load_pretrained(model("DEFAULT", "timm/test_resnet")) is not None
+    assert asked == [("timm/test_resnet.r160_in1k", "model.safetensors")]
+
+
+def test_weights_of_timm_offline_say_where_to_put_a_file(hub: Path) -> None:
+    hub.unlink()
+    with pytest.raises(UserError, match=r"Hugging Face Hub: no network; get the file elsewhere"):
+        load_pretrained(model("DEFAULT", "timm/test_resnet"))
+
+
+def test_a_network_of_timm_without_weights_has_no_default() -> None:
+    with pytest.raises(UserError, match="there are no weights of timm/test_vit4"):
+        load_pretrained(model("DEFAULT", "timm/test_vit4"))

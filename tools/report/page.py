@@ -15,6 +15,8 @@ MARKER = "<!-- flowerbed: report -->"
 CLASSES, F1 = "classes.", ".f1"
 MARKS = {"better": "▲ better", "worse": "▼ worse"}
 
+WORDS_FOR_WEIGHTS = {"data/weights/none": "none", "data/weights/DEFAULT": "DEFAULT"}
+
 COLORS = {"orange": "#d55e00", "blue": "#0072b2"}
 """Vermilion and blue of Okabe and Ito, which color-blind readers tell apart."""
 
@@ -45,7 +47,18 @@ def describe_params(comparison: Comparison) -> str:
         for name, (was, now) in both.items()
         if was != now and repr(was) != repr(now)  # NaN differs from itself
     ]
-    return table(["parameter", "before", "after"], rows, "parameter")
+    return table(["parameter", "before", "after"], rows, "parameter") + describe_weights(comparison)
+
+
+def describe_weights(comparison: Comparison) -> str:
+    """Say which weights the training started from, if they are or were pretrained."""
+    before, after = comparison.before.weights, comparison.after.weights
+    if all(item is None or item.path == "data/weights/none" for item in (before, after)):
+        return ""
+    source = f"First weights: {_source(after)}"
+    if before != after:
+        source += f"; before: {_source(before)}"
+    return f"\n\n{source}."
 
 
 def describe_data(comparison: Comparison) -> str:
@@ -136,11 +149,14 @@ def draw_losses(comparison: Comparison) -> str:
     return "\n".join([f"Curves: {key}, to epoch {epochs}:", "", "```mermaid", *diagram, "```"])
 
 
-def _source(photos: Item | None) -> str:
-    if photos is None:
+def _source(item: Item | None) -> str:
+    """Name a file or folder, its size and its content; a word for weights has no content."""
+    if item is None:
         return "unknown"
-    files = f"{plural(photos.nfiles, 'file')}, {photos.size / 1e6:,.1f} MB"
-    return f"{code(photos.path)} ({files}, md5 {code(photos.md5[:7])})"
+    if item.path in WORDS_FOR_WEIGHTS:
+        return code(WORDS_FOR_WEIGHTS[item.path])
+    files = f"{plural(item.nfiles, 'file')}, {item.size / 1e6:,.1f} MB"
+    return f"{code(item.path)} ({files}, md5 {code(item.md5[:7])})"
 
 
 def _tabulate(noun: str, changes: dict[str, Change]) -> str:

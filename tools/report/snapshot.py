@@ -25,6 +25,8 @@ DEEPEST, LONGEST_PREFIX = 8, 200
 """Bounds of nested names; without them, a file of 2 MB could make dotted names of gigabytes."""
 LONGEST_PROBLEM = 160
 
+WEIGHTS = PurePath("data/weights")
+
 Reader = Callable[[str], bytes | None]
 """Gives what a file holds, None if there is no such file."""
 
@@ -89,8 +91,15 @@ class Snapshot:
     @property
     def photos(self) -> Item | None:
         """The photos that were prepared: the dependency that the parameter data.photos names."""
-        path = PurePath(str((self.params or {}).get("data.photos")))
-        deps = (self.lock or {}).get("prepare", Run()).deps
+        return self._dep("prepare", PurePath(str((self.params or {}).get("data.photos"))))
+
+    @property
+    def weights(self) -> Item | None:
+        """What training started from: the dependency that the parameter model.weights names."""
+        return self._dep("train", WEIGHTS / str((self.params or {}).get("model.weights")))
+
+    def _dep(self, stage: str, path: PurePath) -> Item | None:
+        deps = (self.lock or {}).get(stage, Run()).deps
         return next((dep for dep in deps if PurePath(dep.path) == path), None)
 
 

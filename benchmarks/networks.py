@@ -1,0 +1,99 @@
+"""What a photo costs with each pretrained network on this machine: docs/fine-tuning.md.
+
+``python -m benchmarks.networks [name ...]`` prints a table: parameters, the accuracy on ImageNet
+that torchvision tells, and milliseconds per photo of a probe (two forward passes) and of a
+fine-tuning step, in batches as params.yaml says.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+import torchvision.models as zoo
+from torch import nn
+from torch.nn import functional as F
+
+from stages.common.device import autocast, choose_device, set_up_torch
+from stages.common.network import build_network, default_weights
+from stages.common.params import Params, load_params
+
+NETWORKS = (
+    "mobilenet_v3_small",
+    "mobilenet_v3_large",
+    "mobilenet_v2",
+    "resnet18",
+    "efficientnet_b0",
+    "regnet_y_800mf",
+    "resnet50",
+    "convnext_tiny",
+)
+
+REPEATS = 5
+
+ROW = "| {:18} | {:>10} | {:>17} | {:>14} | {:>20} |"
+
+
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    """Return the shortest of a few times; the first call is not counted."""
+    times = []
+    for _ in range(REPEATS + 1):
+        begin = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - begin)
+    return min(times[1:])
+
+
+def imagenet_accuracy(name: str) -> str:
+    """Return what torchvision tells of a network's default weights."""
+    if name not in zoo.list_models(module=zoo):
+        return ""
+    metrics = zoo.get_model_weights(name).DEFAULT.meta["_metrics"]["ImageNet-1K"]
+    return f"{metrics['acc@1']:.1f} %"
+
+
+def measure(name: str, params: Params) -> str:
+    """Return a network's row of the table."""
+    device = choose_device(params.train.device, "train.device")
+    size_px, batch_size = default_weights(name).size_px, params.train.batch_size
+    network: nn.Module = build_network(name, width=32, classes=5)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    images = torch.rand(batch_size, 3, size_px, size_px, device=device)
+    images = images.contiguous(memory_format=torch.channels_last)
+    small = F.interpolate(images, size=[7 * size_px // 8] * 2)
+    labels = torch.zeros(batch_size, dtype=torch.int64, device=device)
+
+    def probe() -> None:
+        network.eval()
+        with torch.inference_mode(), autocast(params.train.precision, device):
+            network(images)
+            network(images.flip(3))
+
+    def step() -> None:
+        network.train()
+        network.zero_grad()
+        with autocast(params.train.precision, device):
+            loss = F.cross_entropy(network(small), labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+
+    times = [f"{1000 * seconds(work, device) / batch_size:.1f} ms" for work in (probe, step)]
+    millions = sum(weight.numel() for weight in network.parameters()) / 1e6
+    return ROW.format(name, f"{millions:.1f} M", imagenet_accuracy(name), *times)
+
+
+def main() -> None:
+    """Print the table."""
+    params = load_params()
+    set_up_torch(params.train.threads)
+    print(
+        ROW.format("network", "parameters", "ImageNet accuracy", "probe, a photo", "step, a photo")
+    )
+    print("|---|---|---|---|---|")
+    for name in sys.argv[1:] or NETWORKS:
+        print(measure(name, params), flush=True)
+
+
+if __name__ == "__main__":
+    main()
