@@ -8,17 +8,14 @@ A parameter of ``prepare`` or ``train`` may have two values, ``scratch`` and ``p
 ``model.weights`` decides which one counts. What `load_params` returns has plain values only.
 """
 
-import difflib
 import math
-from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
-from pydantic_core import ErrorDetails
 
 from stages.common.errors import UserError
-from stages.common.names import printable_name
+from stages.common.problems import describe_problem, shortened
 from stages.common.yaml12 import YamlError, parse_yaml
 
 PARAMS_FILE = Path("params.yaml")
@@ -28,10 +25,6 @@ STARTS = ("scratch", "pretrained")
 
 SECTIONS_WITH_STARTS = ("prepare", "train")
 """The sections whose parameters may have two values."""
-
-MOST_PROBLEMS = 20
-MOST_CHARACTERS = 100
-"""What an error shows of a name or value, and how many problems."""
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -218,7 +211,7 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     problems = dict.fromkeys(line for _, lines in found.values() for line in lines)
     chosen, _ = found[start]
     if chosen is None or problems:
-        raise UserError("\n".join(f"{path}: {line}" for line in _shortened(list(problems))))
+        raise UserError("\n".join(f"{path}: {line}" for line in shortened(list(problems))))
     if chosen.train.epochs == 0 and chosen.model.weights == "none":
         raise UserError(
             f"{path}: train.epochs is 0, which fits only the head of a pretrained network, but "
@@ -241,7 +234,9 @@ def _validate(content: object, start: str) -> tuple[Params | None, list[str]]:
     except ValidationError as error:
         details = error.errors(include_url=False)
         return None, [
-            _message(detail, (start,) if _is_pair_at(content, detail["loc"]) else ())
+            describe_problem(
+                detail, Params, (start,) if _is_pair_at(content, detail["loc"]) else ()
+            )
             for detail in details
         ]
 
@@ -267,73 +262,3 @@ def _is_pair_at(content: Any, location: tuple[int | str, ...]) -> bool:
         return False
     section, key = location
     return section in SECTIONS_WITH_STARTS and _is_pair(content[section].get(key))
-
-
-_WORDING = {
-    "Input should be ": "",
-    "Value error, ": "",
-    "String should have at least 1 character": "not empty",
-    "a valid boolean": "true or false",
-    "a valid integer": "a whole number",
-    "a valid ": "a ",
-    "greater than or equal to": "at least",
-    "less than or equal to": "at most",
-    "greater than": "above",
-    "less than": "below",
-}
-"""pydantic's words and ours, replaced in this order."""
-
-
-def _shortened(lines: list[str]) -> Iterator[str]:
-    yield from lines[:MOST_PROBLEMS]
-    if len(lines) > MOST_PROBLEMS:
-        yield f"and {len(lines) - MOST_PROBLEMS:,} more problems"
-
-
-def _message(detail: ErrorDetails, which: tuple[str, ...]) -> str:
-    """Say one problem as ``section.key must be ..., got ...``; `which` names one of two values."""
-    kind = detail["type"]
-    if kind == "extra_forbidden":  # the key itself is the problem
-        which = ()
-    name = _short(".".join(str(part) for part in (*detail["loc"], *which)))
-    if kind == "invalid_key":
-        return f"{name} is no name of a parameter"
-    if kind == "missing":
-        return f"{name} is missing; add it (docs/parameters.md says what it means)"
-    if kind == "extra_forbidden":
-        return f"{name} is unknown{_nearest(detail['loc'])}"
-    if kind in ("model_type", "dict_type"):
-        what = f"{name} must be" if name else "must hold"
-        return f"{what} a section of `key: value` lines, got {_shown(detail['input'])}"
-    allowed = detail["msg"]
-    for theirs, ours in _WORDING.items():
-        allowed = allowed.replace(theirs, ours)
-    return f"{name} must be {allowed}, got {_shown(detail['input'])}"
-
-
-def _shown(value: object) -> str:
-    return "nothing" if value is None else _short(repr(value))
-
-
-def _short(text: str) -> str:
-    shown = printable_name(text[:MOST_CHARACTERS])
-    return shown if len(text) <= MOST_CHARACTERS else f"{shown}..."
-
-
-def _nearest(location: tuple[int | str, ...]) -> str:
-    """Name the known key that an unknown one most resembles, or all that are known there."""
-    section: type[BaseModel] = Params
-    for part in location[:-1]:
-        section = _section_class(section, str(part))
-    known = list(section.model_fields)
-    near = difflib.get_close_matches(str(location[-1]), known, n=1)
-    if near:
-        return f"; did you mean {'.'.join([*map(str, location[:-1]), near[0]])}?"
-    return f"; known here: {', '.join(known)}"
-
-
-def _section_class(section: type[BaseModel], key: str) -> type[BaseModel]:
-    annotation = section.model_fields[key].annotation
-    assert isinstance(annotation, type)
-    assert issubclass(annotation, BaseModel)
-    return annotation

@@ -57,9 +57,8 @@ def train(params: Params, world: World) -> None:
         training.run(checkpoints, StopRequest())
         return
     warn_of_small_photos(start.card)
-    what = "training" if params.train.epochs else "fitting only the head of"
     n_photos = len(training.train_set)
-    print(f"{what} {params.model.name} on {n_photos} photos, on {world}", flush=True)
+    print(f"{training.doing} {params.model.name} on {n_photos} photos, on {world}", flush=True)
     stop = StopRequest()
     with checkpoints.locked():
         stop.listen()

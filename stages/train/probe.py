@@ -64,6 +64,8 @@ class Probe:
         If the network does not end in one linear layer.
     """
 
+    doing = "fitting only the head of"
+
     def __init__(
         self, start: InitialModel, store: Store, params: Train, runtime: Runtime, world: World
     ) -> None:

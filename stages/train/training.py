@@ -49,6 +49,8 @@ class Training:
         Of several processes, only the main one writes.
     """
 
+    doing = "training"
+
     def __init__(
         self, start: InitialModel, store: Store, params: Train, runtime: Runtime, world: World
     ) -> None:
