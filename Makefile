@@ -7,7 +7,7 @@ BASE ?= main
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro report test check verify kill-test bench
+.PHONY: help setup repro report crossval test check verify kill-test bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,11 @@ repro: $(READY) repository ## run the pipeline: only the stages whose inputs cha
 report: $(READY) repository ## say what changed since BASE (main): make report BASE=v1.0.0
 	@$(RUN) python -m tools.report --base "$(BASE)"
 
+FOLDS ?= 5
+crossval: $(READY) repository ## cross-validate: train on each of FOLDS (5), test every photo once
+	@$(RUN) dvc repro --quiet prepare
+	@$(RUN) python -m tools.crossval --run --folds "$(FOLDS)"
+
 test: $(READY) ## run the tests
 	@$(RUN) pytest
 
@@ -33,7 +38,12 @@ verify: $(READY) repository ## run the pipeline three times, once with kills, an
 	@$(RUN) python -m tests.verify
 
 KILLS ?= 10
-kill-test: $(READY) repository ## kill stages at all kinds of moments, and compare: make kill-test KILLS=200
+kill-FOLDS ?= 5
+crossval: $(READY) repository ## cross-validate: train on each of FOLDS (5), test every photo once
+	@$(RUN) dvc repro --quiet prepare
+	@$(RUN) python -m tools.crossval --run --folds "$(FOLDS)"
+
+test: $(READY) repository ## kill stages at all kinds of moments, and compare: make kill-test KILLS=200
 	@$(RUN) python -m tests.kill_harness --kills $(KILLS)
 
 bench: $(READY) ## compare speeds, after `make repro`: a step, prepare (PHOTOS=folder), the tutorial's loop

@@ -3,7 +3,7 @@
 After ``dvc repro prepare``, ``python -m benchmarks.learning_curve FILE.csv`` trains as params.yaml
 says, on 20, 50, 100, 200 and all photos of each class, a ninth of them for validation, and adds
 rows to the file. The test split is always the same. Do so for a linear probe, for fine-tuning and
-from scratch; then ``python -m benchmarks.learning_curve FILE.csv --draw FILE.svg`` draws them.
+from scratch; then ``python -m benchmarks.learning_curve FILE.csv --draw FILE.png`` draws them.
 """
 
 import argparse
@@ -89,8 +89,7 @@ def curve(params: Params, store: Store) -> Iterator[dict[str, object]]:
 
 def draw(rows: pd.DataFrame, path: Path) -> None:
     """Draw the mean over seeds, and a line from the lowest to the highest."""
-    mpl.use("svg")
-    mpl.rcParams.update({"svg.hashsalt": "flowerbed", "svg.fonttype": "none"})
+    mpl.use("agg")
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
@@ -106,14 +105,14 @@ def draw(rows: pd.DataFrame, path: Path) -> None:
     axes.set_ylabel("test accuracy, %")
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, dpi=120, metadata={"Software": None})
 
 
 def main() -> None:
     """Add rows to a file, or draw what is in it."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("file", type=Path, help="a .csv file that grows by the rows of each run")
-    parser.add_argument("--draw", type=Path, help="draw the rows as this .svg file; train nothing")
+    parser.add_argument("--draw", type=Path, help="draw the rows as this .png file; train nothing")
     options = parser.parse_args()
     if options.draw:
         draw(pd.read_csv(options.file), options.draw)

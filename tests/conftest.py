@@ -117,6 +117,8 @@ def card_of(store: Store, width: int = 8) -> ModelCard:
         input_size_px=meta.image_size_px,
         mean=meta.mean,
         std=meta.std,
+        store_images_sha256=meta.images_sha256,
+        store_manifest_sha256=meta.manifest_sha256,
     )
 
 

@@ -1,16 +1,17 @@
-"""The trained model as a folder of two files, and how it is asked.
+"""The trained model as a folder, and how it is asked.
 
     model.safetensors   the weights, without metadata
     model.json          what it takes to use them: architecture, classes, image size, mean, std
+    calibration.json    how sure it may be: a temperature, and a threshold for "unsure"
 
-The folder is all that a prediction needs.
+train writes the first two, evaluate the third. The folder is all that a prediction needs.
 """
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
+from scipy.special import softmax
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -27,6 +29,11 @@ from stages.common.files import new_folder, write_bytes, write_json
 from stages.common.network import build_network
 
 MODELS = Path("models")
+CALIBRATION = "calibration.json"
+
+Probabilities = npt.NDArray[np.float64]
+
+Content = TypeVar("Content", bound=BaseModel)
 
 PREDICT_BATCH = 32
 """Photos in each forward pass; a smaller rest is padded with black ones.
@@ -57,14 +64,38 @@ class ModelCard(BaseModel):
     """Per channel, of values in [0, 1]."""
     std: Annotated[list[float], Field(min_length=3, max_length=3)]
     weights_sha256: str = ""
+    store_images_sha256: str = ""
+    """Of the store that it was trained on, as is the next one."""
+    store_manifest_sha256: str = ""
+
+
+class Calibration(BaseModel):
+    """The content of calibration.json: what the validation split says of the network's confidence.
+
+    It is not in model.json, because that is an output of train, and another share of answered
+    photos must not train again.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    schema_version: Literal[1] = 1
+    weights_sha256: str
+    """Of the weights that it belongs to."""
+    temperature: Annotated[float, Field(gt=0)] = 1
+    """See `temper`."""
+    answered_fraction: Annotated[float, Field(gt=0, le=1)] = 1
+    """The share of photos that is to be answered."""
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0
+    """Below this confidence the answer is "unsure"."""
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained network and what it takes to use it."""
+    """A trained network and what it takes to use it; without calibration, it is as trained."""
 
     network: nn.Module
     card: ModelCard
+    calibration: Calibration | None = None
 
     @property
     def device(self) -> torch.device:
@@ -73,7 +104,7 @@ class Classifier:
 
     def probabilities(
         self, images: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64] | None = None
-    ) -> npt.NDArray[np.float64]:
+    ) -> Probabilities:
         """Return each photo's class probabilities, averaged over the photo and its mirror image.
 
         Parameters
@@ -87,22 +118,55 @@ class Classifier:
         -------
         float64 array of shape (M, classes)
             Rows sum to 1. A row depends on its photo only, to the last digit.
+
+        Raises
+        ------
+        UserError
+            If the network gives something else than finite numbers.
         """
         rows = np.arange(len(images)) if rows is None else rows
         found = np.empty((len(rows), len(self.card.classes)))
         for start in range(0, len(rows), PREDICT_BATCH):
             batch = images[rows[start : start + PREDICT_BATCH]]
             found[start : start + len(batch)] = self._predict_batch(batch)[: len(batch)]
-        return found
+        if not np.isfinite(found).all():
+            raise UserError(
+                "the network's output is not finite: the model is broken; train it again with "
+                "`dvc repro --force train`, and with a lower train.lr if it happens again"
+            )
+        return temper(found, self.calibration.temperature if self.calibration else 1)
 
     @torch.inference_mode()
-    def _predict_batch(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    def _predict_batch(self, images: npt.NDArray[np.uint8]) -> Probabilities:
         """Return the probabilities of a padded batch, float64 of shape (PREDICT_BATCH, classes)."""
         padded = np.zeros((PREDICT_BATCH, *images.shape[1:]), np.uint8)
         padded[: len(images)] = images
         inputs = to_input(torch.from_numpy(padded).to(self.device), self.card)
         logits = self.network(inputs), self.network(inputs.flip(3))
         return average_views(*(each.cpu().double() for each in logits)).numpy()
+
+
+def temper(probabilities: Probabilities, temperature: float) -> Probabilities:
+    """Divide logarithms of probabilities by a temperature; the order of the classes stays.
+
+    The logarithms are those of the mean over a photo and its mirror image, so that no temperature
+    changes which class is the most probable.
+
+    Parameters
+    ----------
+    probabilities : float64 array of shape (N, classes)
+        Rows sum to 1, before and after.
+    temperature : float
+        Above 1 for less sure, below 1 for surer.
+
+    References
+    ----------
+    Guo et al., "On calibration of modern neural networks", 2017.
+    """
+    if temperature == 1:
+        return probabilities
+    smallest = np.finfo(np.float64).tiny  # of 0 there is no logarithm
+    return np.asarray(softmax(np.log(np.maximum(probabilities, smallest)) / temperature, axis=1))
 
 
 def average_views(logits: Tensor, mirrored: Tensor) -> Tensor:
@@ -151,8 +215,15 @@ def save_classifier(classifier: Classifier, folder: Path = MODELS) -> None:
         write_json(partial / "model.json", card.model_dump())
 
 
-def load_classifier(folder: Path, device: torch.device) -> Classifier:
+def load_classifier(folder: Path, device: torch.device, calibrated: bool = True) -> Classifier:
     """Read a model's folder, ready to predict.
+
+    Parameters
+    ----------
+    folder : Path
+    device : torch.device
+    calibrated : bool
+        Whether with its calibration.json; without such a file it is as trained.
 
     Raises
     ------
@@ -173,10 +244,13 @@ def load_classifier(folder: Path, device: torch.device) -> Classifier:
             f"{folder}: model.safetensors does not fit model.json: {first}; {_REMEDY}"
         ) from error
     network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    return Classifier(network, card)
+    path = folder / CALIBRATION
+    calibration = read_calibration(path, card) if calibrated and path.exists() else None
+    return Classifier(network, card, calibration)
 
 
 _REMEDY = "train it again with `dvc repro --force train`, or copy the whole folder again"
+_REMEDY_OF_CALIBRATION = "make it again with `dvc repro --force evaluate`, or remove it"
 
 
 def read_card(path: Path) -> ModelCard:
@@ -187,14 +261,32 @@ def read_card(path: Path) -> ModelCard:
     UserError
         If it is missing, damaged or of another schema.
     """
+    return _read_json(path, ModelCard, _REMEDY)
+
+
+def read_calibration(path: Path, card: ModelCard) -> Calibration:
+    """Read a calibration.json.
+
+    Raises
+    ------
+    UserError
+        If it is damaged, of another schema, or of other weights.
+    """
+    calibration = _read_json(path, Calibration, _REMEDY_OF_CALIBRATION)
+    if calibration.weights_sha256 != card.weights_sha256:
+        raise UserError(f"{path}: belongs to other weights; {_REMEDY_OF_CALIBRATION}")
+    return calibration
+
+
+def _read_json(path: Path, kind: type[Content], remedy: str) -> Content:
     try:
-        return ModelCard.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}; {_REMEDY}") from error
+        raise UserError(f"{path}: cannot be read: {error.strerror}; {remedy}") from error
     except ValidationError as error:
         detail = error.errors()[0]
         name = ".".join(str(part) for part in detail["loc"]) or "the file"
-        raise UserError(f"{path}: {name}: {detail['msg']}; {_REMEDY}") from error
+        raise UserError(f"{path}: {name}: {detail['msg']}; {remedy}") from error
 
 
 def _read_weights(path: Path, digest: str) -> dict[str, Tensor]:

@@ -23,6 +23,9 @@ PARAMS_FILE = Path("params.yaml")
 STARTS = ("scratch", "pretrained")
 """The keys of a parameter with two values: for random first weights, and for pretrained ones."""
 
+FOLDS_SLACK = 0.01
+"""How far folds x test_fraction may be from 1: a third is written as 0.333."""
+
 SECTIONS_WITH_STARTS = ("prepare", "train")
 """The sections whose parameters may have two values."""
 
@@ -62,6 +65,10 @@ class Prepare(Section):
     """Side of the square images in the store."""
     validation_fraction: Annotated[float, Field(gt=0, lt=1)]
     test_fraction: Annotated[float, Field(gt=0, lt=1)]
+    folds: Annotated[int, Field(ge=2, le=100)]
+    """In how many parts the photos are tested, one after another; for cross-validation."""
+    fold: Annotated[int, Field(ge=0)]
+    """Which of the parts is the test split, from 0; with 0, `folds` has no effect."""
     min_side_px: Annotated[int, Field(ge=1)]
     """A photo with a shorter side than this is rejected."""
     max_megapixels: Annotated[float, Field(gt=0, le=1000)]
@@ -74,6 +81,18 @@ class Prepare(Section):
     """Photos whose perceptual hashes differ in at most this many bits stay in one split."""
     given_splits: Literal["keep", "ignore"]
     """Whether photos that come in train, validation and test folders stay in those splits."""
+
+    @field_validator("fold")
+    @classmethod
+    def _fit_the_folds(cls, fold: int, info: ValidationInfo) -> int:
+        if fold >= (folds := info.data.get("folds", math.inf)):
+            raise ValueError(f"below prepare.folds = {folds}")
+        if fold and abs(folds * info.data.get("test_fraction", 1 / folds) - 1) > FOLDS_SLACK:
+            raise ValueError(
+                f"0 while prepare.test_fraction is {info.data['test_fraction']:g}; set that to "
+                f"{1 / folds:.4g}, so that {folds} folds test each photo once"
+            )
+        return fold
 
     @field_validator("test_fraction")
     @classmethod
@@ -160,6 +179,8 @@ class Evaluate(Section):
     """The test of the trained model."""
 
     device: Device
+    answered_fraction: Annotated[float, Field(gt=0, le=1)]
+    """Share of photos to answer; of the others, those of the least confidence, it is unsure."""
 
 
 class Runtime(Section):

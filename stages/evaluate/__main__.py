@@ -1,22 +1,34 @@
-"""Test the model on the store's test split: models, data/prepared, metrics/loss.csv -> metrics.
+"""Calibrate the model on the validation split, and test it on the test split.
 
-Of train and evaluate, only this one uses the test split. It writes into metrics/
+From models, data/prepared and metrics/loss.csv to models/calibration.json, the model's page
+models/README.md, data/test_probabilities.csv for tools/crossval and, in metrics/,
 
     evaluation.json     the figures
     predictions.csv     a row per test photo
     calibration.csv     confidence against accuracy, a row per bin of confidences
+    coverage.csv        accuracy among the photos that are answered, by their share
     mistakes.png        the most confident mistakes
     augmented.png       training photos as the network saw them
 
-Run it with ``python -m stages.evaluate``, or through ``dvc repro``.
+Of train and evaluate, only this one uses the test split. Run it with ``python -m stages.evaluate``,
+or through ``dvc repro``.
 """
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from stages.common.classifier import MODELS, load_classifier
+from stages.common.classifier import (
+    CALIBRATION,
+    MODELS,
+    Calibration,
+    Classifier,
+    Probabilities,
+    load_classifier,
+    temper,
+)
 from stages.common.device import choose_device, set_up_torch
 from stages.common.drawing import png
 from stages.common.errors import run_stage
@@ -24,12 +36,21 @@ from stages.common.files import write_bytes, write_csv, write_json
 from stages.common.params import load_params
 from stages.common.store import Store, open_store
 from stages.evaluate.augmented import count_epochs, draw_augmented
-from stages.evaluate.calibration import bin_by_confidence
-from stages.evaluate.metrics import DECIMALS, Probabilities, measure
+from stages.evaluate.calibration import (
+    FEWEST_PHOTOS,
+    bin_by_confidence,
+    calibration_error,
+    fit_temperature,
+)
+from stages.evaluate.coverage import choose_threshold, coverage_curve, measure_answered
+from stages.evaluate.metrics import DECIMALS, Labels, measure
 from stages.evaluate.mistakes import draw_mistakes
+from stages.evaluate.model_card import write_model_card
 from stages.evaluate.predicting import check_fit, predict
 
 METRICS = Path("metrics")
+PROBABILITY_DECIMALS = 6
+PROBABILITIES = Path("data/test_probabilities.csv")
 
 
 def main() -> None:
@@ -37,25 +58,68 @@ def main() -> None:
     params = load_params()
     device = choose_device(params.evaluate.device, "evaluate.device")
     set_up_torch(params.runtime.evaluate_threads)
-    store, classifier = open_store(), load_classifier(MODELS, device)
+    store, classifier = open_store(), load_classifier(MODELS, device, calibrated=False)
     check_fit(store, classifier)
 
-    probabilities = predict(classifier, store)
+    calibration = calibrate(classifier, store, params.evaluate.answered_fraction)
+    untempered = predict(classifier, store, "test")
+    probabilities = temper(untempered, calibration.temperature)
     labels = store.labels[store.indices("test")]
     predictions = tabulate(store, probabilities)
     train_labels = store.labels[store.indices("train")]
     evaluation = measure(labels, probabilities, store.meta.classes, train_labels)
+    evaluation |= measure_calibration(labels, untempered, probabilities, calibration)
+    write_json(MODELS / CALIBRATION, calibration.model_dump())
     write_csv(METRICS / "predictions.csv", predictions)
+    write_csv(PROBABILITIES, tabulate_probabilities(predictions, probabilities, store))
     write_csv(METRICS / "calibration.csv", bin_by_confidence(labels, probabilities).round(DECIMALS))
+    write_csv(METRICS / "coverage.csv", coverage_curve(labels, probabilities).round(DECIMALS))
     write_bytes(METRICS / "mistakes.png", png(draw_mistakes(predictions, store)))
     augmented = draw_augmented(store, classifier.card, params.train, count_epochs())
     write_bytes(METRICS / "augmented.png", png(augmented))
-    write_json(METRICS / "evaluation.json", evaluation)
+    write_json(METRICS / "evaluation.json", dict(sorted(evaluation.items())))
+    page = write_model_card(store, classifier.card, calibration, evaluation, predictions, params)
+    write_bytes(MODELS / "README.md", page.encode())
     print(
         f"test accuracy {evaluation['accuracy']:.1%} of {evaluation['images']} photos "
         f"(95 % interval {evaluation['accuracy_low']:.1%} to {evaluation['accuracy_high']:.1%}, "
         f"always the commonest class: {evaluation['majority_baseline']:.1%})"
     )
+
+
+def calibrate(classifier: Classifier, store: Store, answered_fraction: float) -> Calibration:
+    """Fit the temperature to the validation split, and choose the threshold on it."""
+    labels = store.labels[store.indices("validation")]
+    probabilities = predict(classifier, store, "validation")
+    calibration = Calibration(weights_sha256=classifier.card.weights_sha256)
+    if len(labels) < FEWEST_PHOTOS:
+        print(
+            f"the validation split has {len(labels)} photos, fewer than {FEWEST_PHOTOS}: "
+            "probabilities stay as they are, and every photo is answered",
+            file=sys.stderr,
+        )
+        return calibration
+    temperature = fit_temperature(labels, probabilities)
+    confidence = temper(probabilities, temperature).max(axis=1)
+    found = {
+        "temperature": temperature,
+        "answered_fraction": answered_fraction,
+        "threshold": choose_threshold(confidence, answered_fraction),
+    }
+    return calibration.model_copy(update=found)
+
+
+def measure_calibration(
+    labels: Labels, untempered: Probabilities, probabilities: Probabilities, used: Calibration
+) -> dict[str, float]:
+    """Return what a calibration does on the test split."""
+    before = calibration_error(bin_by_confidence(labels, untempered))
+    figures = {
+        "expected_calibration_error_before": before,
+        "temperature": used.temperature,
+        **measure_answered(labels, probabilities, used.threshold),
+    }
+    return {name: round(value, DECIMALS) for name, value in figures.items()}
 
 
 def tabulate(store: Store, probabilities: Probabilities) -> pd.DataFrame:
@@ -73,6 +137,15 @@ def tabulate(store: Store, probabilities: Probabilities) -> pd.DataFrame:
             "confidence": probabilities.max(axis=1).round(DECIMALS),
         }
     )
+
+
+def tabulate_probabilities(
+    predictions: pd.DataFrame, probabilities: Probabilities, store: Store
+) -> pd.DataFrame:
+    """Return a row per test photo: path, actual class, and the probability of every class."""
+    names = ["path", "actual", *store.meta.classes]  # a class may be called "path"
+    rounded = pd.DataFrame(probabilities.round(PROBABILITY_DECIMALS), predictions.index)
+    return pd.concat([predictions[["path", "actual"]], rounded], axis=1).set_axis(names, axis=1)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Is the network as often right as it is confident? Accuracy against confidence, bin by bin.
+"""Is the network as often right as it is confident? And how to make it so.
 
-metrics/calibration.csv holds the bins, for the reliability diagram.
+A temperature is fitted to the validation split; models/calibration.json keeps it. Then
+metrics/calibration.csv compares confidence and accuracy on the test split, bin by bin.
 """
 
 from typing import cast
@@ -8,13 +9,55 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.optimize import minimize_scalar
+
+from stages.common.classifier import Probabilities, temper
 
 BINS = 10
 """Equal parts of the confidences from 0 to 1."""
 
+FEWEST_PHOTOS = 20
+"""A smaller validation split says too little of a temperature."""
+
+LOG_TEMPERATURES = (-3, 3)
+"""Where the best one is looked for: from 0.05 to 20."""
+
+
+def fit_temperature(labels: npt.NDArray[np.int64], probabilities: Probabilities) -> float:
+    """Return the temperature with which probabilities fit the labels best.
+
+    The best is that of the least log loss against targets that are not quite 0 and 1: with N photos
+    of K classes the true class has (N + 1) / (N + K), by the rule of succession. Else a network
+    that makes no mistake here would be told that it never makes one.
+
+    Parameters
+    ----------
+    labels : int64 array of shape (N,)
+    probabilities : float64 array of shape (N, classes)
+        Of the validation split; with fewer photos than FEWEST_PHOTOS the temperature is 1.
+
+    References
+    ----------
+    Guo et al., "On calibration of modern neural networks", 2017; the targets are those of Platt,
+    "Probabilistic outputs for support vector machines", 1999.
+    """
+    n, k = probabilities.shape
+    if n < FEWEST_PHOTOS:
+        return 1
+    targets = np.full((n, k), 1 / (n + k))
+    targets[np.arange(n), labels] = (n + 1) / (n + k)
+
+    def loss(log_temperature: float) -> float:
+        tempered = temper(probabilities, np.exp(log_temperature))
+        smallest = np.finfo(np.float64).tiny
+        return float(-(targets * np.log(np.maximum(tempered, smallest))).sum() / n)
+
+    found = minimize_scalar(loss, bounds=LOG_TEMPERATURES, method="bounded")
+    return round(float(np.exp(found.x)), 3)
+
 
 def bin_by_confidence(
-    labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float64], bins: int = BINS
+    labels: npt.NDArray[np.int64], probabilities: Probabilities, bins: int = BINS
 ) -> pd.DataFrame:
     """Sort photos into bins by the probability of their predicted class.
 

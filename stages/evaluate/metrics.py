@@ -17,10 +17,10 @@ from sklearn.metrics import (
     top_k_accuracy_score,
 )
 
+from stages.common.classifier import Probabilities
 from stages.evaluate.calibration import bin_by_confidence, calibration_error
 
 Labels = npt.NDArray[np.int64]
-Probabilities = npt.NDArray[np.float64]
 
 DECIMALS = 4
 TOP = 3

@@ -1,13 +1,12 @@
-"""The classifier's predictions on the test split."""
+"""The classifier's predictions on a split of the store."""
 
-from stages.common.classifier import MODELS, Classifier
+from stages.common.classifier import MODELS, Classifier, Probabilities
 from stages.common.errors import UserError
-from stages.common.store import Store
-from stages.evaluate.metrics import Probabilities
+from stages.common.store import STORE, Split, Store
 
 
 def check_fit(store: Store, classifier: Classifier) -> None:
-    """Refuse a model that was trained on other classes or another image size than the store's."""
+    """Refuse a model of other classes or another image size, or trained on another store."""
     for name in ("classes", "image_size_px"):
         ours, theirs = getattr(store.meta, name), getattr(classifier.card, name)
         if ours != theirs:
@@ -15,8 +14,16 @@ def check_fit(store: Store, classifier: Classifier) -> None:
                 f"{MODELS}/model.json: {name} is {theirs}, but the store has {ours}; "
                 "train on this store with `dvc repro`"
             )
+    card, meta = classifier.card, store.meta
+    theirs = card.store_images_sha256, card.store_manifest_sha256
+    if theirs != (meta.images_sha256, meta.manifest_sha256):
+        raise UserError(
+            f"{MODELS}/model.json: the model was trained on another store than {STORE} (sha256 of "
+            f"manifest.csv {theirs[1][:12] or 'unknown'}, here {meta.manifest_sha256[:12]}), so it "
+            "may have seen these test photos; train on this store with `dvc repro`"
+        )
 
 
-def predict(classifier: Classifier, store: Store) -> Probabilities:
-    """Return the class probabilities of the test split, float64 of shape (N, classes)."""
-    return classifier.probabilities(store.images, store.indices("test"))
+def predict(classifier: Classifier, store: Store, split: Split = "test") -> Probabilities:
+    """Return the class probabilities of a split, float64 of shape (N, classes)."""
+    return classifier.probabilities(store.images, store.indices(split))

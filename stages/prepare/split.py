@@ -2,7 +2,8 @@
 
 Every group of near-duplicates stands on a line, at a place that only the seed and its content
 decide. In each class the first groups are the test split, the next ones validation, the rest
-train. A new photo pushes the two borders a little: photos near them move to the neighboring split,
+train. For cross-validation, the line is cut into folds and turned, so that another fold is first.
+A new photo pushes the two borders a little: photos near them move to the neighboring split,
 and none moves from test to train.
 """
 
@@ -30,15 +31,21 @@ def assign_splits(photos: pd.DataFrame, prepare: Prepare) -> "pd.Series[str]":
         With ``class, content_key, group, given``; a group is named by the smallest of its content
         keys.
     prepare : Prepare
-        For ``seed``, ``test_fraction`` and ``validation_fraction``.
+        For ``seed``, ``test_fraction``, ``validation_fraction``, ``folds`` and ``fold``.
 
     Raises
     ------
     UserError
-        If a class has too few groups.
+        If a class has too few groups, or another fold than 0 is wanted of a given test split.
     """
     wanted = {"test": prepare.test_fraction, "validation": prepare.validation_fraction}
     wanted = {split: share for split, share in wanted.items() if split not in set(photos["given"])}
+    if prepare.fold and "test" not in wanted:
+        raise UserError(
+            f"params.yaml: prepare.fold is {prepare.fold}, but the photos come with a test split "
+            "of their own; set prepare.fold to 0, or prepare.given_splits to ignore"
+        )
+    least = max(1 + len(wanted), prepare.folds if prepare.fold else 0)
     free = photos[photos["given"].isin(["", "train"])]
     groups = free.sort_values("content_key").drop_duplicates("group")
     splits: dict[str, str] = {}
@@ -46,21 +53,26 @@ def assign_splits(photos: pd.DataFrame, prepare: Prepare) -> "pd.Series[str]":
     for name in sorted(photos["class"].unique()):
         keys = groups.loc[groups["class"] == name, "group"]
         line = sorted(keys, key=lambda key: place(key, prepare.seed))
-        if len(line) < 1 + len(wanted):
+        if len(line) < least:
             short.append(f"{name!r} has {len(line)}")
             continue
+        sizes = {split: quota(share, len(line)) for split, share in wanted.items()}
+        if prepare.fold:
+            begin, end = fold_part(len(line), prepare)
+            line = line[begin:] + line[:begin]
+            sizes["test"] = end - begin
         start = 0
-        for number, (split, share) in enumerate(wanted.items()):
+        for number, (split, size) in enumerate(sizes.items()):
             left = len(line) - start - (len(wanted) - number)  # one for each later split
-            end = start + min(quota(share, len(line)), left)
+            end = start + min(size, left)
             splits |= dict.fromkeys(line[start:end], split)
             start = end
         splits |= dict.fromkeys(line[start:], "train")
     if short:
+        what = f"{prepare.folds} folds" if prepare.fold else ", ".join(["train", *wanted])
         raise UserError(
-            f"every class needs at least {1 + len(wanted)} photos that are not near-duplicates, "
-            f"for {', '.join(['train', *wanted])}: {', '.join(short)}; add photos or leave the "
-            "class out"
+            f"every class needs at least {least} photos that are not near-duplicates, for {what}: "
+            f"{', '.join(short)}; add photos or leave the class out"
         )
     return free["group"].map(splits).reindex(photos.index).fillna(photos["given"])
 
@@ -74,3 +86,11 @@ def quota(fraction: float, groups: int) -> int:
     """Return how many of a class's groups a split gets: rounded, halves up, at least one."""
     # The number that is written: as a float, 0.29 of 50 is a bit less than 14.5.
     return max(1, math.floor(Fraction(str(fraction)) * groups + Fraction(1, 2)))
+
+
+def fold_part(groups: int, prepare: Prepare) -> tuple[int, int]:
+    """Return where the fold's part of a class's line begins and ends; fold 0 begins at 0."""
+    share, half = Fraction(str(prepare.test_fraction)), Fraction(1, 2)
+    begin = math.floor(share * prepare.fold * groups + half)
+    is_last = prepare.fold == prepare.folds - 1
+    return begin, groups if is_last else math.floor(share * (prepare.fold + 1) * groups + half)

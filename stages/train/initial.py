@@ -70,4 +70,6 @@ def model_card(params: Params, meta: StoreMeta, weights: Pretrained | None) -> M
         input_size_px=weights.size_px if weights else meta.image_size_px,
         mean=weights.mean if weights else meta.mean,
         std=weights.std if weights else meta.std,
+        store_images_sha256=meta.images_sha256,
+        store_manifest_sha256=meta.manifest_sha256,
     )

@@ -48,7 +48,7 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 set_up_torch(1)
-print(faults(), faults())
+print(*(faults() for _ in range(6)))
 """
 
 
@@ -57,5 +57,5 @@ print(faults(), faults())
 )
 def test_the_memory_of_a_freed_tensor_is_used_again() -> None:
     shown = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True)
-    first, second = map(int, shown.stdout.split())
-    assert first > 10 * max(second, 1)
+    first, *_, last = map(int, shown.stdout.split())  # the second may still miss the first's place
+    assert first > 10 * max(last, 1)

@@ -49,11 +49,12 @@ def test_scientific_notation_is_a_number(params_file: Path, written: str, meant:
         ("train", "lr", float("inf"), "train.lr must be a finite number, got inf"),
         ("train", "device", "gpu", "must be 'auto', 'cpu', 'cuda' or 'mps', got 'gpu'"),
         ("train", "treads", 2, "train.treads is unknown; did you mean train.threads?"),
-        ("evaluate", "zzz", 2, "evaluate.zzz is unknown; known here: device"),
+        ("evaluate", "zzz", 2, "evaluate.zzz is unknown; known here: device, answered_fraction"),
         ("train", "warmup_fraction", 1, "train.warmup_fraction must be below 1, got 1"),
         ("train", "processes", 99, "train.processes must be at most train.batch_size = "),
         ("data", "photos", "", "data.photos must be not empty, got ''"),
         ("prepare", "test_fraction", 0.9, "must be below 1 - validation_fraction = 0.9"),
+        ("prepare", "fold", 10, "prepare.fold must be below prepare.folds = 10, got 10"),
         ("prepare", "test_fraction", 1e999, "prepare.test_fraction must be a finite number"),
     ],
 )
@@ -66,6 +67,18 @@ def test_bad_value_is_one_clear_line(
     assert str(caught.value).startswith(f"{params_file}: ")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_folds_that_test_no_photo_or_twice_are_refused(params_file: Path) -> None:
+    change_params(params_file, {"prepare": {"folds": 5, "fold": 0}})
+    load_params(params_file)
+    change_params(params_file, {"prepare": {"fold": 1}})
+    with pytest.raises(
+        UserError, match=r"fold must be 0 while .*test_fraction is 0\.1; .* to 0\.2"
+    ):
+        load_params(params_file)
+    change_params(params_file, {"prepare": {"test_fraction": 0.2}})
+    assert load_params(params_file).prepare.fold == 1
 
 
 def test_all_problems_are_reported_at_once(params_file: Path) -> None:

@@ -3,33 +3,14 @@ import warnings
 
 import numpy as np
 import pytest
-import torch
 
-from stages.common.classifier import Classifier, ModelCard
+from stages.common.classifier import Classifier
 from stages.common.errors import UserError
-from stages.common.network import build_flowernet
 from stages.common.store import Store
 from stages.evaluate.__main__ import tabulate
 from stages.evaluate.calibration import bin_by_confidence, calibration_error
 from stages.evaluate.metrics import accuracy_interval, brier_score, measure, measure_classes
 from stages.evaluate.predicting import check_fit, predict
-
-
-@pytest.fixture
-def classifier(store: Store) -> Classifier:
-    torch.manual_seed(0)
-    meta = store.meta
-    card = ModelCard(
-        architecture="flowernet",
-        width=8,
-        classes=meta.classes,
-        image_size_px=meta.image_size_px,
-        input_size_px=meta.image_size_px,
-        mean=meta.mean,
-        std=meta.std,
-    )
-    return Classifier(build_flowernet(8, 2).eval(), card)
-
 
 LABELS = np.array([0, 0, 0, 1, 1, 2])
 PROBABILITIES = np.array(
@@ -171,6 +152,14 @@ def test_a_model_of_other_classes_is_refused(store: Store, classifier: Classifie
     )
     with pytest.raises(UserError, match=r"classes is \['oak', 'elm'\], but the store has"):
         check_fit(store, other)
+
+
+def test_a_model_of_another_store_may_have_seen_the_test_photos(
+    store: Store, classifier: Classifier
+) -> None:
+    card = classifier.card.model_copy(update={"store_manifest_sha256": "ab" * 32})
+    with pytest.raises(UserError, match=r"another store than data/prepared \(.* ababababab.*seen"):
+        check_fit(store, Classifier(classifier.network, card))
 
 
 def test_the_baseline_knows_the_train_split_only() -> None:

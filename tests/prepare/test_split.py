@@ -92,3 +92,55 @@ def test_a_class_with_too_few_distinct_photos_is_named():
     table = pd.concat([photos(20), photos(2, classes=1, first=90).assign(**{"class": "lily"})])
     with pytest.raises(UserError, match=r"3 photos that are not near-duplicates.*'lily' has 2"):
         split(table)
+
+
+def folds(table: pd.DataFrame, count: int, fraction: float) -> list[pd.Series]:
+    return [
+        split(table, folds=count, fold=fold, test_fraction=fraction, validation_fraction=0.1)
+        for fold in range(count)
+    ]
+
+
+@pytest.mark.parametrize(("count", "fraction"), [(10, 0.1), (5, 0.2), (3, 0.3333), (7, 0.1429)])
+@pytest.mark.parametrize("photos_per_class", [10, 59, 60, 61])
+def test_every_photo_is_tested_in_one_fold(count, fraction, photos_per_class):
+    found = folds(photos(5 * photos_per_class), count, fraction)
+    tests = pd.concat([each == "test" for each in found], axis=1).sum(axis=1)
+    assert (tests == 1).all()
+    assert all((each == "validation").any() and (each == "train").any() for each in found)
+
+
+def test_fold_0_is_the_split_without_folds():
+    table = photos(333)
+    pd.testing.assert_series_equal(folds(table, 5, 0.2)[0], split(table, test_fraction=0.2))
+
+
+def test_groups_stay_whole_in_every_fold():
+    table = photos(300)
+    table["group"] = table["content_key"].groupby(np.arange(300) // 3).transform("min")
+    for found in folds(table, 5, 0.2):
+        assert (found.groupby(table["group"].to_numpy()).nunique() == 1).all()
+
+
+@pytest.mark.parametrize("fold", [1, 2, 4])
+def test_a_fold_stays_when_data_grow(fold):
+    old = photos(3000)
+    new = pd.concat([old, photos(300, first=3000)])
+    before, after = (folds(table, 5, 0.2)[fold] for table in (old, new))
+    assert np.mean(before.to_numpy() != after.loc[before.index].to_numpy()) <= 0.04
+
+
+def test_a_class_smaller_than_the_folds_is_refused():
+    table = pd.concat(
+        [photos(20, classes=1), photos(9, classes=1, first=20).assign(**{"class": "x"})]
+    )
+    split(table)
+    with pytest.raises(UserError, match=r"at least 10 photos .* for 10 folds: 'x' has 9;"):
+        split(table, fold=3)
+
+
+def test_a_given_test_split_has_no_other_fold():
+    table = photos(50)
+    table.loc[:10, "given"] = "test"
+    with pytest.raises(UserError, match=r"fold is 1, but the photos come with a test split"):
+        split(table, fold=1)

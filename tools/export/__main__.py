@@ -2,7 +2,8 @@
 
 The file takes photos as bytes and gives probabilities; its metadata says how to make the one and
 read the other. It is written only after ONNX Runtime and PyTorch have classified every photo of the
-test split alike. Run it with ``python -m tools.export models --onnx flowers.onnx``.
+test split alike. Beside it stands flowers.py, a small program that feeds it. Run it with
+``python -m tools.export models --onnx flowers.onnx``.
 """
 
 import argparse
@@ -16,6 +17,9 @@ from stages.common.device import set_up_torch
 from stages.common.errors import UserError, run_stage
 from stages.common.files import write_bytes
 from stages.common.store import STORE, open_store
+
+REFERENCE = Path(__file__).with_name("reference.py")
+"""A program of its own, which is copied: it imports nothing of the project."""
 
 EXTRA = ("onnx", "onnxruntime", "onnxscript")
 
@@ -34,10 +38,12 @@ def main() -> None:
     content = convert(classifier)
     difference = compare(content, classifier, store)
     write_bytes(options.onnx, content)
+    reference = options.onnx.with_suffix(".py")
+    write_bytes(reference, REFERENCE.read_bytes())
     photos = len(store.indices("test"))
     print(
         f"{options.onnx}: {len(content) / 1e6:.1f} MB; all {photos} test photos are classified as "
-        f"by PyTorch; probabilities differ by at most {difference:.1g}"
+        f"by PyTorch; probabilities differ by at most {difference:.1g}; {reference} feeds it photos"
     )
 
 

@@ -3,10 +3,9 @@
 import numpy as np
 import onnxruntime
 
-from stages.common.classifier import PREDICT_BATCH, Classifier
+from stages.common.classifier import PREDICT_BATCH, Classifier, Probabilities
 from stages.common.errors import UserError
 from stages.common.store import Store
-from stages.evaluate.metrics import Probabilities
 from stages.evaluate.predicting import check_fit, predict
 
 TOLERANCE = 1e-3

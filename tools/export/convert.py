@@ -8,13 +8,14 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from stages.common.classifier import Classifier, average_views, to_input
+from stages.common.classifier import Calibration, Classifier, average_views, to_input
 
 STEPS = (
     "Turn the photo upright by its EXIF orientation; convert it to RGB, transparency on white; "
     "scale its shorter side to image_size_px with a Hamming filter and crop the middle of the "
-    "longer one; give the bytes as they are. Normalization with mean and std, and the average over "
-    "the photo and its mirror image, are in the model."
+    "longer one; give the bytes as they are. Normalization with mean and std, the average over the "
+    "photo and its mirror image, and the temperature are in the model. Below the threshold, the "
+    'answer is "unsure".'
 )
 
 
@@ -28,11 +29,19 @@ class Graph(nn.Module):
         super().__init__()
         self.network = classifier.network
         self.card = classifier.card
+        self.temperature = calibration_of(classifier).temperature
 
     def forward(self, images: Tensor) -> Tensor:
         """Map uint8 (B, S, S, 3) to float32 (B, classes)."""
         inputs = to_input(images, self.card)
-        return average_views(self.network(inputs), self.network(inputs.flip(3)))
+        probabilities = average_views(self.network(inputs), self.network(inputs.flip(3)))
+        return (probabilities.log() / self.temperature).softmax(dim=1)
+
+
+def calibration_of(classifier: Classifier) -> Calibration:
+    """Return a classifier's calibration, or one that changes nothing."""
+    plain = Calibration(weights_sha256=classifier.card.weights_sha256)
+    return classifier.calibration or plain
 
 
 def convert(classifier: Classifier) -> bytes:
@@ -69,7 +78,7 @@ def forget_origin(graph: onnx.GraphProto) -> None:
 
 def describe(classifier: Classifier) -> dict[str, str]:
     """Return the metadata, which is all one needs to use the file; lists as JSON."""
-    card = classifier.card
+    card, calibration = classifier.card, calibration_of(classifier)
     return {
         "architecture": f"{card.architecture}, width {card.width}",
         "classes": json.dumps(card.classes),
@@ -78,6 +87,8 @@ def describe(classifier: Classifier) -> dict[str, str]:
         "mean": json.dumps(card.mean),
         "output": "probabilities: float32 (batch, classes), in the order of classes; rows sum to 1",
         "std": json.dumps(card.std),
+        "temperature": str(calibration.temperature),
+        "threshold": str(calibration.threshold),
         "transforms": STEPS,
         "weights_sha256": card.weights_sha256,
     }

@@ -16,22 +16,24 @@ WIDEST_PATH = 60
 def print_table(
     predictions: Iterable[Prediction], photos: Iterable[Path], classes: Iterable[str]
 ) -> None:
-    """Print a line per photo: its path, then class and probability, the most probable first."""
+    """Print a line per photo: path, then class and probability, the most probable first; unsure."""
     path_width = max((len(printable_name(str(path))) for path in photos), default=0)
     path_width = min(path_width, WIDEST_PATH)
     class_width = max(map(len, classes))
     for prediction in predictions:
         columns = [f"{name:{class_width}} {share:7.2%}" for name, share in prediction.classes]
-        print(f"{prediction.path:{path_width}}", *columns, sep="   ")
+        mark = ["unsure"] if prediction.is_unsure else []
+        print(f"{prediction.path:{path_width}}", *columns, *mark, sep="   ")
 
 
 def print_csv(predictions: Iterable[Prediction]) -> None:
-    """Print a header, then a row per photo and class: path, rank from 1, class, probability."""
+    """Print a header and rows of path, rank from 1, class, probability, true if it is unsure."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["path", "rank", "class", "probability"])
+    writer.writerow(["path", "rank", "class", "probability", "unsure"])
     for prediction in predictions:
         for rank, (name, probability) in enumerate(prediction.classes, start=1):
-            writer.writerow([prediction.path, rank, name, probability])
+            unsure = str(prediction.is_unsure).lower()
+            writer.writerow([prediction.path, rank, name, probability, unsure])
 
 
 def print_json(predictions: Iterable[Prediction]) -> None:
@@ -39,5 +41,6 @@ def print_json(predictions: Iterable[Prediction]) -> None:
     lines = []
     for prediction in predictions:
         classes = [{"class": name, "probability": share} for name, share in prediction.classes]
-        lines.append(json.dumps({"path": prediction.path, "classes": classes}))
+        row = {"path": prediction.path, "classes": classes, "unsure": prediction.is_unsure}
+        lines.append(json.dumps(row))
     print("[" + ",\n ".join(lines) + "]")

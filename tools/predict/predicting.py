@@ -25,6 +25,8 @@ class Prediction:
     """As it was named or found."""
     classes: list[tuple[str, float]]
     """Names and probabilities, the most probable first."""
+    is_unsure: bool
+    """Whether the confidence is below the model's threshold."""
 
 
 def predict_photos(
@@ -39,14 +41,15 @@ def predict_photos(
     rejected : Rejected
         Is told of photos that cannot be decoded.
     """
-    card = classifier.card
+    card, calibration = classifier.card, classifier.calibration
+    threshold = calibration.threshold if calibration else 0
     photos = _decode(paths, card.image_size_px, rejected)
     while batch := list(islice(photos, PREDICT_BATCH)):
         probabilities = classifier.probabilities(np.stack([pixels for _, pixels in batch]))
         for (path, _), row in zip(batch, probabilities, strict=True):
             best = np.argsort(-row, kind="stable")[:top]
             classes = [(card.classes[label], float(row[label].round(DECIMALS))) for label in best]
-            yield Prediction(printable_name(str(path)), classes)
+            yield Prediction(printable_name(str(path)), classes, bool(row.max() < threshold))
 
 
 def _decode(

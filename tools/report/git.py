@@ -30,6 +30,15 @@ def find_commit(name: str) -> tuple[str, str]:
     )
 
 
+def experiments() -> list[tuple[str, str]]:
+    """Return name and commit of this clone's DVC experiments, from the oldest to the newest."""
+    form = "--format=%(refname) %(objectname)"
+    refs = _ask("for-each-ref", "--sort=committerdate", form, "refs/exps/").splitlines()
+    pairs = [ref.split(" ") for ref in refs]
+    # refs/exps/<two digits>/<baseline>/<name>; the others are DVC's own
+    return [(ref.rpartition("/")[2], commit) for ref, commit in pairs if ref.count("/") == 4]
+
+
 def working_tree() -> str:
     """Name what is checked out, with a note when it differs from the commit."""
     branch = _ask("symbolic-ref", "--quiet", "--short", "HEAD") or _commit("HEAD")[:7]

@@ -9,6 +9,7 @@ Numbers = dict[str, int | float]
 
 DIRECTIONS = {
     **dict.fromkeys(["accuracy", "top3_accuracy", "macro_f1", "f1", "recall", "precision"], 1),
+    "answered_accuracy": 1,
     **dict.fromkeys(["log_loss", "brier_score", "expected_calibration_error"], -1),
 }
 """Last part of a name to 1 where higher is better, -1 where lower is."""

@@ -1,0 +1,86 @@
+"""Photos whose label is doubtful, by confident learning.
+
+A network that never saw a photo says how probable each class is. Where it is as sure of another
+class as it usually is of photos of that class, the label is doubtful.
+
+References
+----------
+Northcutt, Jiang and Chuang, "Confident learning: estimating uncertainty in dataset labels", 2021.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from PIL import Image
+
+from stages.common.drawing import Section, Tile, draw
+from tools.crossval.pool import Pool
+
+PER_ROW = 8
+MOST = 5 * PER_ROW
+"""Photos on the contact sheet."""
+
+
+def find_suspects(pool: Pool) -> pd.DataFrame:
+    """Return the photos with a doubtful label, most doubtful first.
+
+    Returns
+    -------
+    DataFrame
+        ``path, label, better_label``, the probabilities of the two as ``label_probability`` and
+        ``better_probability``, and the ``fold`` that tested the photo. Its order is that of the
+        difference between the two.
+    """
+    probabilities, labels = pool.probabilities, pool.labels
+    classes = range(len(pool.classes))
+    # How sure it usually is: the mean over the photos of a class; a class without any has none.
+    usual = np.array(
+        [
+            probabilities[labels == label, label].mean() if (labels == label).any() else np.inf
+            for label in classes
+        ]
+    )
+    sure = np.where(probabilities >= usual, probabilities, -1)
+    better, rows = sure.argmax(axis=1), np.arange(len(labels))
+    names = np.array(pool.classes)
+    table = pd.DataFrame(
+        {
+            "path": pool.photos["path"],
+            "label": names[labels],
+            "better_label": names[better],
+            "label_probability": probabilities[rows, labels],
+            "better_probability": probabilities[rows, better],
+            "fold": pool.photos["fold"],
+        }
+    )
+    doubtful = table[(sure.max(axis=1) >= 0) & (better != labels)]
+    margin = doubtful["better_probability"] - doubtful["label_probability"]
+    order = doubtful.assign(margin=margin).sort_values(["margin", "path"], ascending=[False, True])
+    found: pd.DataFrame = order.drop(columns="margin").reset_index(drop=True)
+    return found
+
+
+def draw_suspects(
+    suspects: pd.DataFrame, read: Callable[[int], npt.NDArray[np.uint8]]
+) -> Image.Image:
+    """Draw the most doubtful photos; `read` gives the photo of a row of the table."""
+    shown = suspects.head(MOST)
+    tiles = [
+        Tile(
+            number,
+            (
+                f"labeled {row.label}",
+                f"rather {row.better_label} {row.better_probability:.0%}",
+                str(row.path).rpartition("/")[2],
+            ),
+        )
+        for number, row in enumerate(shown.itertuples())
+    ]
+    title = (
+        f"Doubtful labels: the first {len(shown)} of {len(suspects)}, most doubtful first"
+        if tiles
+        else "No label is doubtful"
+    )
+    return draw([Section(title, tiles, PER_ROW)], read)

@@ -1,0 +1,51 @@
+"""Feed the ONNX file beside this one: python flowers.py photo.jpg ...
+
+read_photo is all that other programs need to do alike. It takes NumPy and Pillow; to classify takes
+ONNX Runtime, too.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+
+def read_photo(path: str, side: int) -> npt.NDArray[np.uint8]:
+    """Return a photo as uint8 (side, side, 3): the middle of it, scaled, upright, RGB."""
+    with Image.open(path) as image:
+        width, height = image.size
+        scales = [n for n in (8, 4, 2) if min(width, height) >= 1.5 * n * side]
+        scale = scales[0] if scales and image.format in ("JPEG", "MPO") else 1
+        image.draft(None, (width // scale, height // scale))  # a JPEG is decoded at a part of it
+        orientation = image.getexif().get(0x0112, 1)
+        square = min(width, height) / scale
+        left, top = (width / scale - square) / 2, (height / scale - square) / 2
+        box = (left, top, left + square, top + square)
+        photo = to_rgb(image).resize((side, side), Image.Resampling.HAMMING, box=box)
+    photo.getexif()[0x0112] = orientation
+    return np.asarray(ImageOps.exif_transpose(photo))
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return an image as RGB, transparency on white; of 16-bit grays the upper 8 bits."""
+    if image.mode.startswith("I;16"):
+        gray = np.asarray(image).astype(np.uint32)
+        image = Image.fromarray(((gray * 255 + 32767) // 65535).astype(np.uint8))
+    if image.has_transparency_data:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+if __name__ == "__main__":
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(Path(__file__).with_suffix(".onnx")))
+    about = session.get_modelmeta().custom_metadata_map
+    for name in sys.argv[1:]:
+        photo = read_photo(name, int(about["image_size_px"]))
+        (probabilities,) = session.run(None, {"images": photo[None]})[0]
+        flower, sure = json.loads(about["classes"])[probabilities.argmax()], probabilities.max()
+        print(name, flower, f"{sure:.2%}", "unsure" if sure < float(about["threshold"]) else "")
