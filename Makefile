@@ -38,12 +38,7 @@ verify: $(READY) repository ## run the pipeline three times, once with kills, an
 	@$(RUN) python -m tests.verify
 
 KILLS ?= 10
-kill-FOLDS ?= 5
-crossval: $(READY) repository ## cross-validate: train on each of FOLDS (5), test every photo once
-	@$(RUN) dvc repro --quiet prepare
-	@$(RUN) python -m tools.crossval --run --folds "$(FOLDS)"
-
-test: $(READY) repository ## kill stages at all kinds of moments, and compare: make kill-test KILLS=200
+kill-test: $(READY) repository ## kill stages at all kinds of moments, and compare: make kill-test KILLS=200
 	@$(RUN) python -m tests.kill_harness --kills $(KILLS)
 
 bench: $(READY) ## compare speeds, after `make repro`: a step, prepare (PHOTOS=folder), the tutorial's loop

@@ -20,9 +20,6 @@ MOST_CLASSES = 100
 FEW_PHOTOS = 50
 """A class with fewer photos to learn from is named as a limit."""
 
-SECTIONS = ("prepare", "model", "train")
-"""Of params.yaml: what made the model."""
-
 
 def write_model_card(
     store: Store,
@@ -156,10 +153,11 @@ def _start(params: Params) -> str:
 
 
 def _parameters(params: Params) -> list[list[str]]:
+    sections = {"prepare": params.prepare, "model": params.model, "train": params.train}
     return [
         [f"`{section}.{name}`", f"`{printable_name(str(value))}`"]
-        for section in SECTIONS
-        for name, value in getattr(params, section).model_dump().items()
+        for section, values in sections.items()
+        for name, value in values.model_dump().items()
     ]
 
 

@@ -22,7 +22,8 @@ from tools.export.convert import convert
 CPU = torch.device("cpu")
 
 
-def make_classifier(seed: int = 0) -> Classifier:
+def make_classifier(seed: int = 0, store: Store | None = None) -> Classifier:
+    """Build a classifier, trained on a store or on none."""
     torch.manual_seed(seed)
     card = ModelCard(
         architecture="flowernet",
@@ -32,6 +33,8 @@ def make_classifier(seed: int = 0) -> Classifier:
         input_size_px=32,
         mean=[0.5, 0.4, 0.3],
         std=[0.2, 0.25, 0.3],
+        store_images_sha256=store.meta.images_sha256 if store else "",
+        store_manifest_sha256=store.meta.manifest_sha256 if store else "",
     )
     return Classifier(build_flowernet(8, 2).eval(), card)
 
@@ -59,6 +62,7 @@ def export(
     monkeypatch.setattr(sys, "argv", words)
     monkeypatch.setattr(converting, "convert", lambda _: content)
     monkeypatch.setattr(command, "set_up_torch", lambda _: None)
+    monkeypatch.setattr(command, "load_classifier", lambda *_: make_classifier(store=store))
     return target
 
 
@@ -111,9 +115,9 @@ def test_the_command_writes_what_agrees(
 
 
 def test_what_does_not_agree_is_not_written(
-    export: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+    export: Path, store: Store, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = make_classifier(seed=1)
+    other = make_classifier(seed=1, store=store)
     monkeypatch.setattr(command, "load_classifier", lambda *_: other)
     with pytest.raises(UserError, match=r"(dark|light)/\d+\.png: ONNX Runtime and PyTorch do not"):
         command.main()
@@ -121,7 +125,7 @@ def test_what_does_not_agree_is_not_written(
 
 
 def test_onnx_runtime_and_pytorch_agree_on_the_test_split(content: bytes, store: Store) -> None:
-    assert 0 <= compare(content, make_classifier(), store) < TOLERANCE / 100
+    assert 0 <= compare(content, make_classifier(store=store), store) < TOLERANCE / 100
 
 
 def test_a_store_of_other_classes_is_refused(content: bytes, store: Store) -> None:

@@ -13,7 +13,14 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
-from stages.common.classifier import Classifier, ModelCard, normalize, save_classifier
+from stages.common.classifier import (
+    CALIBRATION,
+    Calibration,
+    Classifier,
+    ModelCard,
+    normalize,
+    save_classifier,
+)
 from stages.common.errors import UserError
 from stages.common.network import build_flowernet
 from stages.common.params import Params
@@ -169,7 +176,29 @@ def test_the_forms_say_the_same(photos: Path, run: Runner) -> None:
                 "rank": str(rank),
                 "class": each["class"],
                 "probability": str(each["probability"]),
+                "unsure": "false",
             }
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0])
+def test_a_photo_below_the_models_threshold_is_unsure(
+    photos: Path, run: Runner, model: Path, threshold: float
+) -> None:
+    digest = json.loads((model / "model.json").read_text())["weights_sha256"]
+    calibration = Calibration(weights_sha256=digest, temperature=5, threshold=threshold)
+    (model / CALIBRATION).write_text(calibration.model_dump_json())
+    is_unsure = threshold > 0
+    table, _ = run(photos / "rose" / "03.jpg")
+    assert table.rstrip().endswith("unsure") is is_unsure
+    (found,) = json.loads(run(photos / "rose" / "03.jpg", "--json")[0])
+    assert found["unsure"] is is_unsure
+    assert found["classes"][0]["probability"] < 0.7  # the temperature counts
+
+
+def test_a_calibration_of_other_weights_is_refused(photos: Path, run: Runner, model: Path) -> None:
+    (model / CALIBRATION).write_text(Calibration(weights_sha256="ab").model_dump_json())
+    with pytest.raises(UserError, match=r"calibration\.json: belongs to other weights; make it"):
+        run(photos / "rose" / "03.jpg")
 
 
 def test_more_classes_than_there_are_is_all_of_them(photos: Path, run: Runner) -> None:

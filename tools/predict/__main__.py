@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from stages.common.classifier import CALIBRATION, MODELS, load_classifier
+from stages.common.classifier import MODELS, load_classifier
 from stages.common.device import choose_device, set_up_torch
 from stages.common.errors import UserError, run_stage
 from tools.predict.output import print_csv, print_json, print_table
@@ -29,12 +29,6 @@ def main() -> None:
             "model.safetensors (`dvc repro` makes it, or `dvc pull` where a remote has it)"
         )
     classifier = load_classifier(options.model, choose_device("auto", "device"))
-    if classifier.calibration is None:
-        print(
-            f"{options.model} has no {CALIBRATION}: probabilities are as trained, and no photo is "
-            "marked as unsure (`dvc repro evaluate` makes it)",
-            file=sys.stderr,
-        )
     rejected = Rejected()
     photos = find_photos(options.photos, rejected)
     predictions = predict_photos(classifier, photos, options.top, rejected)
