@@ -74,7 +74,7 @@ def main() -> None:
     write_csv(PROBABILITIES, tabulate_probabilities(predictions, probabilities, store))
     write_csv(METRICS / "calibration.csv", bin_by_confidence(labels, probabilities).round(DECIMALS))
     write_csv(METRICS / "coverage.csv", coverage_curve(labels, probabilities).round(DECIMALS))
-    write_bytes(METRICS / "mistakes.png", png(draw_mistakes(predictions, store)))
+    write_bytes(METRICS / "mistakes.png", png(draw_mistakes(predictions, store, classifier)))
     augmented = draw_augmented(store, classifier.card, params.train, count_epochs())
     write_bytes(METRICS / "augmented.png", png(augmented))
     write_json(METRICS / "evaluation.json", dict(sorted(evaluation.items())))

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from stages.common.classifier import Classifier
 from stages.common.drawing import Section, Tile, draw, png
 from stages.common.errors import UserError
 from stages.common.params import Params
@@ -46,30 +47,40 @@ def predict(store: Store, wrong: dict[str, float]) -> pd.DataFrame:
     )
 
 
-def test_the_most_confident_mistake_comes_first(store: Store, sections: list[Section]) -> None:
+def test_the_most_confident_mistake_comes_first(
+    store: Store, sections: list[Section], classifier: Classifier
+) -> None:
     wrong = {"dark/50.png": 0.6, "light/53.png": 0.9321, "dark/52.png": 0.6}
-    draw_mistakes(predict(store, wrong), store)
+    draw_mistakes(predict(store, wrong), store, classifier)
     (section,) = sections
     assert section.title == "Mistakes on 10 test photos: all 3, most confident first"
     assert section.tiles == [
-        Tile(53, ("is light", "predicted dark", "confidence 93.2%", "53.png")),
-        Tile(50, ("is dark", "predicted light", "confidence 60.0%", "50.png")),
-        Tile(52, ("is dark", "predicted light", "confidence 60.0%", "52.png")),
+        Tile(0, ("is light", "predicted dark", "confidence 93.2%", "53.png")),
+        Tile(1, ("where it found", "the dark")),
+        Tile(2, ("is dark", "predicted light", "confidence 60.0%", "50.png")),
+        Tile(3, ("where it found", "the light")),
+        Tile(4, ("is dark", "predicted light", "confidence 60.0%", "52.png")),
+        Tile(5, ("where it found", "the light")),
     ]
 
 
 def test_only_the_most_confident_mistakes_are_drawn(
-    store: Store, sections: list[Section], monkeypatch: pytest.MonkeyPatch
+    store: Store,
+    sections: list[Section],
+    monkeypatch: pytest.MonkeyPatch,
+    classifier: Classifier,
 ) -> None:
     monkeypatch.setattr(mistakes, "MOST", 2)
     wrong = {"dark/50.png": 0.6, "light/53.png": 0.9, "dark/52.png": 0.7}
-    draw_mistakes(predict(store, wrong), store)
+    draw_mistakes(predict(store, wrong), store, classifier)
     assert sections[0].title == "Mistakes on 10 test photos: the 2 most confident of 3"
-    assert [tile.number for tile in sections[0].tiles] == [53, 52]
+    assert [tile.caption[-1] for tile in sections[0].tiles[::2]] == ["53.png", "52.png"]
 
 
-def test_a_test_without_mistakes_says_so(store: Store, sections: list[Section]) -> None:
-    picture = draw_mistakes(predict(store, {}), store)
+def test_a_test_without_mistakes_says_so(
+    store: Store, sections: list[Section], classifier: Classifier
+) -> None:
+    picture = draw_mistakes(predict(store, {}), store, classifier)
     assert sections[0].title == "No mistakes: all 10 test photos are classified correctly"
     assert picture.height < 100
 
@@ -142,12 +153,14 @@ def test_epochs_are_spread_from_first_to_last(epochs: int, expected: list[int]) 
     assert spread(epochs, 5) == expected
 
 
-def test_pictures_are_the_same_bytes_every_time(store: Store, params: Params) -> None:
+def test_pictures_are_the_same_bytes_every_time(
+    store: Store, params: Params, classifier: Classifier
+) -> None:
     predictions = predict(store, {"dark/50.png": 0.6})
 
     def draw() -> bytes:
         augmented = draw_augmented(store, card_of(store), params.train, epochs=3)
-        return png(draw_mistakes(predictions, store)) + png(augmented)
+        return png(draw_mistakes(predictions, store, classifier)) + png(augmented)
 
     assert draw() == draw()
 
@@ -161,8 +174,8 @@ def test_long_captions_stay_within_their_tile() -> None:
     assert np.flatnonzero(ink).max() > 100
 
 
-def test_a_picture_can_be_opened(store: Store) -> None:
-    content = png(draw_mistakes(predict(store, {"dark/50.png": 0.6}), store))
+def test_a_picture_can_be_opened(store: Store, classifier: Classifier) -> None:
+    content = png(draw_mistakes(predict(store, {"dark/50.png": 0.6}), store, classifier))
     with Image.open(io.BytesIO(content)) as image:
         assert image.format == "PNG"
         assert image.width == 1072

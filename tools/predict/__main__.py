@@ -31,7 +31,7 @@ def main() -> None:
     classifier = load_classifier(options.model, choose_device("auto", "device"))
     rejected = Rejected()
     photos = find_photos(options.photos, rejected)
-    predictions = predict_photos(classifier, photos, options.top, rejected)
+    predictions = predict_photos(classifier, photos, options.top, rejected, options.explain)
     if options.json:
         print_json(predictions)
     elif options.csv:
@@ -54,6 +54,12 @@ def parse_options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--top", type=positive, default=3, metavar="N", help="classes to print for each photo (3)"
+    )
+    parser.add_argument(
+        "--explain",
+        type=Path,
+        metavar="FOLDER",
+        help="write a picture for each photo: where the network found the flower",
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON array")

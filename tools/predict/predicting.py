@@ -7,11 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from stages.common.classifier import PREDICT_BATCH, Classifier
+from stages.common.classifier import PREDICT_BATCH, Classifier, Probabilities
+from stages.common.drawing import png
+from stages.common.explain import activation_maps, spotlight
+from stages.common.files import write_bytes
 from stages.common.names import printable_name
 from stages.common.photo import PhotoError
 from tools.predict.photos import Rejected, read_photo
+
+LONGEST_STEM = 80
+"""Characters of a photo's name that its picture's name repeats."""
 
 DECIMALS = 4
 """As in metrics/predictions.csv."""
@@ -30,7 +37,11 @@ class Prediction:
 
 
 def predict_photos(
-    classifier: Classifier, paths: Iterable[Path], top: int, rejected: Rejected
+    classifier: Classifier,
+    paths: Iterable[Path],
+    top: int,
+    rejected: Rejected,
+    explain: Path | None = None,
 ) -> Iterator[Prediction]:
     """Predict photos in their order, holding only one batch of them in memory.
 
@@ -40,16 +51,35 @@ def predict_photos(
         Classes per photo; all of them where there are fewer.
     rejected : Rejected
         Is told of photos that cannot be decoded.
+    explain : Path, optional
+        A folder for a picture of each photo, which shows where the network found the flower.
     """
     card, calibration = classifier.card, classifier.calibration
     threshold = calibration.threshold if calibration else 0
+    number = 0
     photos = _decode(paths, card.image_size_px, rejected)
     while batch := list(islice(photos, PREDICT_BATCH)):
-        probabilities = classifier.probabilities(np.stack([pixels for _, pixels in batch]))
+        images = np.stack([pixels for _, pixels in batch])
+        probabilities = classifier.probabilities(images)
+        if explain is not None:
+            for picture, (path, _) in zip(
+                _explain(classifier, images, probabilities), batch, strict=True
+            ):
+                number += 1
+                write_bytes(explain / f"{number:04}-{path.stem[:LONGEST_STEM]}.png", png(picture))
         for (path, _), row in zip(batch, probabilities, strict=True):
             best = np.argsort(-row, kind="stable")[:top]
             classes = [(card.classes[label], float(row[label].round(DECIMALS))) for label in best]
             yield Prediction(printable_name(str(path)), classes, bool(row.max() < threshold))
+
+
+def _explain(
+    classifier: Classifier, images: npt.NDArray[np.uint8], probabilities: Probabilities
+) -> Iterator[Image.Image]:
+    """Return each photo beside a copy that is dimmed where the predicted class was not found."""
+    maps = activation_maps(classifier, images, probabilities.argmax(axis=1))
+    for image, activation in zip(images, maps, strict=True):
+        yield Image.fromarray(np.concatenate([image, spotlight(image, activation)], axis=1))
 
 
 def _decode(
