@@ -7,8 +7,6 @@ from scratch; then ``python -m benchmarks.learning_curve FILE.csv --draw FILE.pn
 """
 
 import argparse
-import contextlib
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,15 +15,10 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from benchmarks.training import new_training
-from stages.common.classifier import Classifier
+from benchmarks.training import train_classifier
 from stages.common.device import set_up_torch
 from stages.common.params import Params, load_params
 from stages.common.store import Store, open_store
-from stages.train.checkpoints import Checkpoints
-from stages.train.probe import Probe
-from stages.train.stopping import StopRequest
-from stages.train.training import Training
 
 COUNTS = (20, 50, 100, 200, None)
 """Photos of each class that are not for the test; None for all."""
@@ -51,14 +44,9 @@ def thin_out(store: Store, count: int | None, seed: int) -> Store:
 def accuracy_and_seconds(params: Params, store: Store) -> tuple[float, float]:
     """Train, and return the accuracy on the test split and how long the training took."""
     begin = time.monotonic()
-    is_probe = params.train.epochs == 0
-    training = (
-        new_training(params, store, Probe) if is_probe else new_training(params, store, Training)
-    )
-    with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
-        network = training.run(Checkpoints(Path("checkpoints"), {}), StopRequest())
+    classifier = train_classifier(params, store)
     seconds, test = time.monotonic() - begin, store.indices("test")
-    found = Classifier(network, training.card).probabilities(store.images, test).argmax(axis=1)
+    found = classifier.probabilities(store.images, test).argmax(axis=1)
     return float((found == store.labels[test]).mean()), seconds
 
 
