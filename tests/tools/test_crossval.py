@@ -140,7 +140,7 @@ def noisy_pool(photos: int = 1000, wrong: int = 50) -> tuple[Pool, set[str]]:
     """Return a pool of a good network, and the paths of photos whose label was swapped."""
     random = np.random.default_rng(0)
     truth = random.integers(0, 2, photos)
-    right = random.beta(8, 2, photos)
+    right = random.beta(10, 1.5, photos)
     probabilities = np.stack([1 - right, right], axis=1)
     probabilities[truth == 0] = probabilities[truth == 0][:, ::-1]
     labels = truth.copy()
