@@ -9,12 +9,19 @@ import onnxruntime
 import pytest
 import torch
 
-from stages.common.classifier import Classifier, ModelCard, load_classifier, save_classifier
+from stages.common.classifier import (
+    Calibration,
+    Classifier,
+    ModelCard,
+    load_classifier,
+    save_classifier,
+)
 from stages.common.errors import UserError
 from stages.common.network import build_flowernet, build_network
 from stages.common.store import Store
 from tests.conftest import ROOT
 from tools.export import __main__ as command
+from tools.export import compare as comparing
 from tools.export import convert as converting
 from tools.export.compare import TOLERANCE, compare
 from tools.export.convert import convert
@@ -86,6 +93,18 @@ def test_a_network_of_timm_is_saved_and_exported_as_any_other(tmp_path: Path) ->
     np.testing.assert_allclose(found, trained.probabilities(images), atol=1e-5)
 
 
+def test_the_temperature_is_in_the_file_and_the_threshold_in_its_metadata(store: Store) -> None:
+    plain = make_classifier(store=store)
+    calibration = Calibration(weights_sha256="", temperature=0.4, threshold=0.7)
+    sure = Classifier(plain.network, plain.card, calibration)
+    content = convert(sure)
+    assert compare(content, sure, store) < TOLERANCE / 100
+    with pytest.raises(UserError, match="do not agree"):
+        compare(content, plain, store)
+    found = {entry.key: entry.value for entry in onnx.load_from_string(content).metadata_props}
+    assert (found["temperature"], found["threshold"]) == ("0.4", "0.7")
+
+
 def test_the_metadata_is_all_that_it_takes(content: bytes, models: Path) -> None:
     model = onnx.load_from_string(content)
     found = {entry.key: entry.value for entry in model.metadata_props}
@@ -109,6 +128,7 @@ def test_the_command_writes_what_agrees(
 ) -> None:
     command.main()
     assert export.read_bytes() == content
+    assert export.with_suffix(".py").read_bytes() == command.REFERENCE.read_bytes()
     printed = capsys.readouterr().out
     assert "all 10 test photos are classified as by PyTorch; probabilities differ by" in printed
     assert [path.name for path in export.parent.glob(".*")] == []
@@ -126,6 +146,21 @@ def test_what_does_not_agree_is_not_written(
 
 def test_onnx_runtime_and_pytorch_agree_on_the_test_split(content: bytes, store: Store) -> None:
     assert 0 <= compare(content, make_classifier(store=store), store) < TOLERANCE / 100
+
+
+@pytest.mark.parametrize("broken", ["ours", "theirs"])
+def test_what_is_not_a_number_does_not_agree(
+    content: bytes, store: Store, broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier = make_classifier(store=store)
+    if broken == "ours":
+        classifier.network.get_parameter("head.bias").data[0] = float("nan")
+        message = "network's output is not finite"
+    else:
+        monkeypatch.setattr(comparing, "run", lambda *_: np.full((10, 2), np.nan))
+        message = "ONNX Runtime and PyTorch do not agree"
+    with pytest.raises(UserError, match=message):
+        compare(content, classifier, store)
 
 
 def test_a_store_of_other_classes_is_refused(content: bytes, store: Store) -> None:

@@ -24,7 +24,8 @@ def compare(content: bytes, classifier: Classifier, store: Store) -> float:
     check_fit(store, classifier)
     ours, theirs = predict(classifier, store), run(content, store)
     differences = np.abs(ours - theirs).max(axis=1)
-    disagree = (ours.argmax(axis=1) != theirs.argmax(axis=1)) | (differences > TOLERANCE)
+    agree = (ours.argmax(axis=1) == theirs.argmax(axis=1)) & (differences <= TOLERANCE)
+    disagree = ~agree  # so is a difference that is not a number
     if disagree.any():
         path = store.manifest["path"].iloc[store.indices("test")[disagree][0]]
         raise UserError(
