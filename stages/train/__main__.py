@@ -57,6 +57,13 @@ def train(params: Params, world: World) -> None:
         training.run(checkpoints, StopRequest())
         return
     warn_of_small_photos(start.card)
+    if start.may_know_test_photos:
+        print(
+            f"warning: data/weights/{params.model.weights} was trained on another store; if that "
+            "had the same photos, split otherwise, it knows test photos, and the accuracy is too "
+            "high",
+            file=sys.stderr,
+        )
     n_photos = len(training.train_set)
     print(f"{training.doing} {params.model.name} on {n_photos} photos, on {world}", flush=True)
     stop = StopRequest()

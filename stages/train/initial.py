@@ -26,12 +26,15 @@ class InitialModel:
         Names of the weights that were trained before.
     weights_sha256 : str
         Of the file of pretrained weights; ``none`` without one.
+    may_know_test_photos : bool
+        Whether the weights were trained here on another store.
     """
 
     network: nn.Module
     card: ModelCard
     pretrained: frozenset[str] = frozenset()
     weights_sha256: str = "none"
+    may_know_test_photos: bool = False
 
 
 def build_initial_model(params: Params, meta: StoreMeta) -> InitialModel:
@@ -47,7 +50,9 @@ def build_initial_model(params: Params, meta: StoreMeta) -> InitialModel:
     card = model_card(params, meta, weights)
     if weights is None:
         return InitialModel(network, card)
-    return InitialModel(network, card, load_pretrained_into(network, weights), weights.sha256)
+    pretrained = load_pretrained_into(network, weights)
+    other_store = weights.store_sha256 not in ("", meta.manifest_sha256)
+    return InitialModel(network, card, pretrained, weights.sha256, other_store)
 
 
 def build_initial_network(params: Params, n_classes: int) -> nn.Module:

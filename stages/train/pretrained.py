@@ -38,6 +38,8 @@ class Pretrained:
     """Side of the images."""
     sha256: str
     path: Path
+    store_sha256: str = ""
+    """Of manifest.csv of the store that it was trained on here; empty if it was not."""
 
 
 def load_pretrained(model: Model) -> Pretrained | None:
@@ -54,7 +56,10 @@ def load_pretrained(model: Model) -> Pretrained | None:
     if path.is_dir():
         card = _card_of(path, model)
         weights, sha256 = _read(path / "model.safetensors")
-        return Pretrained(weights, card.mean, card.std, card.input_size_px, sha256, path)
+        trained_on = card.store_manifest_sha256
+        return Pretrained(
+            weights, card.mean, card.std, card.input_size_px, sha256, path, trained_on
+        )
     if model.name == FLOWERNET:
         raise UserError(
             f"{HERE} must be none or the name of a folder in {WEIGHTS} that holds a trained "

@@ -19,7 +19,9 @@ from torch import nn
 from stages.common.classifier import ModelCard
 from stages.common.errors import UserError
 from stages.common.network import DefaultWeights, build_flowernet, build_network
-from stages.common.params import Model
+from stages.common.params import Model, Params
+from stages.common.store import Store
+from stages.train.initial import build_initial_model
 from stages.train.pretrained import load_pretrained, load_pretrained_into
 
 
@@ -179,6 +181,18 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_pretrained(model("lost.pth", "squeezenet1_1"))
     with pytest.raises(UserError, match=r"must be none or the name of a folder .*, got lost"):
         load_pretrained(model("lost"))
+
+
+@pytest.mark.parametrize(("trained_on", "warns"), [("", False), ("ab", True), ("same", False)])
+def test_weights_of_another_store_may_know_the_test_photos(
+    saved: Path, store: Store, params: Params, trained_on: str, warns: bool
+) -> None:
+    digest = store.meta.manifest_sha256 if trained_on == "same" else trained_on
+    card = ModelCard.model_validate_json((saved / "model.json").read_bytes())
+    card = card.model_copy(update={"store_manifest_sha256": digest})
+    (saved / "model.json").write_text(card.model_dump_json())
+    chosen = params.model_copy(update={"model": model(saved)})
+    assert build_initial_model(chosen, store.meta).may_know_test_photos is warns
 
 
 def test_a_file_of_a_flowernet_has_no_colors(saved: Path) -> None:
