@@ -13,12 +13,16 @@ from tests.conftest import ROOT, change_params
 
 OUTPUTS = [
     "data/dvc.lock",
+    "data/test_probabilities.csv",
     "dvc.lock",
     "metrics/calibration.csv",
+    "metrics/coverage.csv",
     "metrics/evaluation.json",
     "metrics/loss.csv",
     "metrics/predictions.csv",
     "metrics/prepare.json",
+    "models/README.md",
+    "models/calibration.json",
     "models/model.json",
     "models/model.safetensors",
 ]
@@ -98,7 +102,7 @@ class Project:
             shutil.rmtree(self.folder / name, ignore_errors=True)
         for name in (".dvc/cache", ".dvc/tmp"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
-        for name in ("dvc.lock", "data/dvc.lock"):
+        for name in ("dvc.lock", "data/dvc.lock", "data/test_probabilities.csv"):
             (self.folder / name).unlink(missing_ok=True)
 
     def copy(self, folder: Path) -> "Project":

@@ -1,0 +1,81 @@
+"""The page on the model, models/README.md."""
+
+import pandas as pd
+import pytest
+
+from stages.common.classifier import Calibration
+from stages.common.params import Params
+from stages.common.store import Store
+from stages.evaluate.metrics import measure
+from stages.evaluate.model_card import write_model_card
+from tests.conftest import card_of
+
+
+@pytest.fixture
+def page(store: Store, params: Params) -> str:
+    return page_of(store, params)
+
+
+def page_of(store: Store, params: Params) -> str:
+    test = store.indices("test")
+    labels = store.labels[test]
+    probabilities = pd.get_dummies(labels).to_numpy(float) * 0.8 + 0.1
+    probabilities[:3] = probabilities[:3, ::-1]  # three mistakes
+    figures = measure(labels, probabilities, store.meta.classes, store.labels)
+    figures |= {
+        "answered_accuracy": 0.9,
+        "answered_fraction": 0.8,
+        "expected_calibration_error_before": 0.25,
+    }
+    predictions = pd.DataFrame(
+        {
+            "actual": [store.meta.classes[label] for label in labels],
+            "predicted": [store.meta.classes[row.argmax()] for row in probabilities],
+        }
+    )
+    calibration = Calibration(weights_sha256="", temperature=0.7, threshold=0.6)
+    return write_model_card(store, card_of(store), calibration, figures, predictions, params)
+
+
+def test_the_page_has_the_counts_and_the_figures(page: str, store: Store) -> None:
+    assert "| all | 40 | 10 | 10 |" in page
+    assert "70.0% (95 % interval 39.7% to 89.2%)" in page
+    assert "before calibration 25.0% (temperature 0.7)" in page
+    assert "of the 80.0% with a confidence from 0.600" in page
+    assert f"`{store.meta.manifest_sha256}`" in page
+    assert "Most frequent mistakes: dark taken for light (2), light taken for dark (1)." in page
+
+
+def test_the_page_names_its_limits(page: str) -> None:
+    assert "a photo of anything else gets one of them" in page
+    assert "Fewer than 50 photos to learn from: dark, light." in page
+    assert "The class it recognizes least often is dark (60%)." in page
+
+
+def test_the_page_has_every_parameter_that_made_the_model(page: str, params: Params) -> None:
+    for section in ("prepare", "model", "train"):
+        for name, value in getattr(params, section).model_dump().items():
+            assert f"| `{section}.{name}` | `{value}` |" in page
+
+
+def test_a_class_name_stays_text(store: Store, params: Params) -> None:
+    name = "da|r*k <b>"
+    meta = store.meta.model_copy(
+        update={
+            "classes": [name, "light"],
+            "counts": {
+                split: {name if key == "dark" else key: count for key, count in counts.items()}
+                for split, counts in store.meta.counts.items()
+            },
+        }
+    )
+    page = page_of(Store(meta, store.images, store.manifest), params)
+    assert name not in page
+    assert r"da\|r\*k \<b\>" in page
+
+
+def test_the_page_is_the_same_every_time_and_has_no_path(
+    page: str, store: Store, params: Params
+) -> None:
+    assert page == page_of(store, params)
+    assert "/" not in page.replace("`", "").split("## How it was made")[1].split("|", 1)[1]
