@@ -136,8 +136,8 @@ def _limits(store: Store, evaluation: dict[str, Any], calibration: Calibration) 
             f"{', '.join(map(_name, few[:MOST_CLASSES]))}."
         )
     tested = {n: r["recall"] for n, r in evaluation["classes"].items() if r["recall"] is not None}
-    if tested:
-        weakest = min(tested, key=lambda name: tested[name])
+    weakest = min(tested, key=lambda name: tested[name], default="")
+    if weakest and tested[weakest] < 1:
         yield f"The class it recognizes least often is {_name(weakest)} ({tested[weakest]:.0%})."
     widest = evaluation["accuracy_high"] - evaluation["accuracy_low"]
     yield f"With so many test photos, the accuracy is known to within {widest / 2:.1%}."
