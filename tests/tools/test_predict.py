@@ -201,6 +201,33 @@ def test_a_calibration_of_other_weights_is_refused(photos: Path, run: Runner, mo
         run(photos / "rose" / "03.jpg")
 
 
+def test_a_picture_of_each_photo_shows_where_the_flower_was_found(
+    photos: Path, run: Runner, tmp_path: Path
+) -> None:
+    named = tmp_path / f"{'ü' * 100}.png"
+    shutil.copy(photos / "rose" / "10.png", named)
+    plain, _ = run(photos / "rose", photos / "tulip", named)
+    explained, _ = run(photos / "rose", photos / "tulip", named, "--explain", tmp_path / "why")
+    assert explained == plain
+    pictures = sorted((tmp_path / "why").iterdir())
+    assert len(pictures) == 41  # more than a batch
+    assert pictures[0].name == "0001-00.png"
+    assert pictures[-1].name == f"0041-{'ü' * 40}.png"
+    with Image.open(pictures[0]) as picture:
+        left, right = np.split(np.asarray(picture), 2, axis=1)
+    np.testing.assert_array_equal(left, read_photo(photos / "rose" / "00.png", 32))
+    assert (right <= left).all()
+    assert right.mean() < left.mean()
+
+
+def test_a_folder_for_pictures_that_is_a_file_is_one_line(
+    photos: Path, run: Runner, tmp_path: Path
+) -> None:
+    (tmp_path / "why").touch()
+    with pytest.raises(UserError, match="why.*cannot be written"):
+        run(photos / "rose" / "03.jpg", "--explain", tmp_path / "why")
+
+
 def test_more_classes_than_there_are_is_all_of_them(photos: Path, run: Runner) -> None:
     (photo,) = json.loads(run(photos / "rose/03.jpg", "--top", 99, "--json")[0])
     assert len(photo["classes"]) == 3

@@ -17,7 +17,7 @@ from stages.common.names import printable_name
 from stages.common.photo import PhotoError
 from tools.predict.photos import Rejected, read_photo
 
-LONGEST_STEM = 80
+LONGEST_STEM = 40
 """Characters of a photo's name that its picture's name repeats."""
 
 DECIMALS = 4
