@@ -224,7 +224,7 @@ def test_a_folder_for_pictures_that_is_a_file_is_one_line(
     photos: Path, run: Runner, tmp_path: Path
 ) -> None:
     (tmp_path / "why").touch()
-    with pytest.raises(UserError, match="why.*cannot be written"):
+    with pytest.raises(UserError, match=r"why.*cannot be written"):
         run(photos / "rose" / "03.jpg", "--explain", tmp_path / "why")
 
 
