@@ -65,6 +65,8 @@ def main() -> None:
     suspects = find_suspects(pool_folds(params, store))
     planted = suspects["path"].isin(store.manifest["path"].iloc[swapped])
     print(f"{len(suspects)} suspects, {planted.sum()} of {count} swapped labels among them")
+    sure = suspects["confident"]
+    print(f"{sure.sum()} confident ones, {(planted & sure).sum()} swapped labels among them")
     for look in LOOKS:
         print(f"among the first {look}: {planted.head(look).sum()}")
 

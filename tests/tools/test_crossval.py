@@ -130,7 +130,7 @@ def test_another_pool_is_compared_photo_by_photo() -> None:
     assert "Against `main`, on 3 photos of both: 2 became right, 0 became wrong." in text
     page = write_page(measure_pool(good), 5, "main", paired)
     assert text in page
-    assert "5 labels of 3 are doubtful" in page
+    assert "The network confidently doubts 5 labels" in page
 
 
 # doubtful labels
@@ -157,6 +157,9 @@ def test_planted_labels_are_found_first() -> None:
     margins = suspects["better_probability"] - suspects["label_probability"]
     assert margins.is_monotonic_decreasing
     assert (first["label"] != first["better_label"]).all()
+    sure = first[first["confident"]]["better_probability"]
+    assert sure.min() >= pool.probabilities[pool.labels == 0, 0].mean() - 0.05
+    assert not suspects["confident"].iloc[-1]
 
 
 def test_a_network_without_doubt_has_no_suspects() -> None:
@@ -166,9 +169,10 @@ def test_a_network_without_doubt_has_no_suspects() -> None:
     assert draw_suspects(suspects, lambda _: np.zeros((4, 4, 3), np.uint8)).height < 100
 
 
-def test_a_class_without_photos_doubts_nothing() -> None:
-    pool = make_pool([0, 0, 0], [[0.6, 0.4], [0.5, 0.5], [0.1, 0.9]])
-    assert find_suspects(pool).empty
+def test_doubt_for_a_class_without_photos_is_not_confident() -> None:
+    suspects = find_suspects(make_pool([0, 0, 0], [[0.6, 0.4], [0.5, 0.5], [0.1, 0.9]]))
+    assert suspects["path"].tolist() == ["2.jpg"]
+    assert not suspects["confident"].any()
 
 
 # the whole chain

@@ -152,7 +152,8 @@ def write(pool: Pool, base: str | None) -> None:
     paired = compare_with(base, pool.photos) if base else None
     of_path = pd.Series(places, pool.photos["path"])
     picture = draw_suspects(suspects, lambda row: store.images[of_path[suspects["path"][row]]])
-    page = write_page(figures, len(suspects), base or "", paired)
+    doubted = int(suspects["confident"].sum())
+    page = write_page(figures, doubted, base or "", paired)
     write_json(FOLDER / "crossval.json", figures)
     write_csv(FOLDER / "predictions.csv", pool.photos.round(DECIMALS))
     write_csv(FOLDER / "suspects.csv", suspects.round(DECIMALS))

@@ -39,7 +39,7 @@ def write_page(figures: dict[str, Any], suspects: int, against: str, paired: Pai
         "# Cross-validation",
         summarize(figures),
         *([compare(against, paired)] if paired else []),
-        f"{plural(suspects, 'label')} of {figures['images']:,} are doubtful: suspects.csv and "
+        f"The network confidently doubts {plural(suspects, 'label')}: suspects.csv and "
         "suspects.png, most doubtful first.",
         "## Figures of all photos",
         table(["figure", "value"], _figures(figures), "figure"),

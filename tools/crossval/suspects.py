@@ -1,7 +1,7 @@
-"""Photos whose label is doubtful, by confident learning.
+"""Photos whose label is doubtful: a network that never saw them says something else.
 
-A network that never saw a photo says how probable each class is. Where it is as sure of another
-class as it usually is of photos of that class, the label is doubtful.
+Where it is as sure of another class as it usually is of photos of that class, the doubt is a
+confident one, in the sense of confident learning.
 
 References
 ----------
@@ -24,17 +24,17 @@ MOST = 5 * PER_ROW
 
 
 def find_suspects(pool: Pool) -> pd.DataFrame:
-    """Return the photos with a doubtful label, most doubtful first.
+    """Return the photos that the network names otherwise than their label, most doubtful first.
 
     Returns
     -------
     DataFrame
         ``path, label, better_label``, the probabilities of the two as ``label_probability`` and
-        ``better_probability``, and the ``fold`` that tested the photo. Its order is that of the
-        difference between the two.
+        ``better_probability``, whether the doubt is ``confident``, and the ``fold`` that tested the
+        photo. Its order is that of the difference between the two probabilities.
     """
     probabilities, labels = pool.probabilities, pool.labels
-    classes = range(len(pool.classes))
+    classes, rows = range(len(pool.classes)), np.arange(len(labels))
     # How sure it usually is: the mean over the photos of a class; a class without any has none.
     usual = np.array(
         [
@@ -42,8 +42,8 @@ def find_suspects(pool: Pool) -> pd.DataFrame:
             for label in classes
         ]
     )
-    sure = np.where(probabilities >= usual, probabilities, -1)
-    better, rows = sure.argmax(axis=1), np.arange(len(labels))
+    better = probabilities.argmax(axis=1)
+    highest = probabilities[rows, better]
     names = np.array(pool.classes)
     table = pd.DataFrame(
         {
@@ -51,11 +51,12 @@ def find_suspects(pool: Pool) -> pd.DataFrame:
             "label": names[labels],
             "better_label": names[better],
             "label_probability": probabilities[rows, labels],
-            "better_probability": probabilities[rows, better],
+            "better_probability": highest,
+            "confident": highest >= usual[better],
             "fold": pool.photos["fold"],
         }
     )
-    doubtful = table[(sure.max(axis=1) >= 0) & (better != labels)]
+    doubtful = table[better != labels]
     margin = doubtful["better_probability"] - doubtful["label_probability"]
     order = doubtful.assign(margin=margin).sort_values(["margin", "path"], ascending=[False, True])
     found: pd.DataFrame = order.drop(columns="margin").reset_index(drop=True)
@@ -79,7 +80,8 @@ def draw_suspects(
         for number, row in enumerate(shown.itertuples())
     ]
     title = (
-        f"Doubtful labels: the first {len(shown)} of {len(suspects)}, most doubtful first"
+        f"Doubtful labels, most doubtful first: {len(shown)} of {len(suspects)}, "
+        f"{suspects['confident'].sum()} of them confidently doubted"
         if tiles
         else "No label is doubtful"
     )
