@@ -75,7 +75,7 @@ class Harness:
         self.durations = noted[noted["point"] == 0].set_index("stage")["file"].astype(float)
         log = folder / "points_by_hand.csv"
         for stage in FOLDERS:
-            self.run_by_hand(stage, KILL_LOG=str(log))
+            self.run_by_hand(stage, str(log))
         self.compare("run by hand")
         noted = read_log(log)
         self.points_by_hand = noted[noted["what"].isin(["rename", "unlink"])]
@@ -142,9 +142,9 @@ class Harness:
         self.run_by_hand(kill.stage)
         self.compare(f"after {kill} and a rerun")
 
-    def run_by_hand(self, stage: str, **extra: str) -> None:
+    def run_by_hand(self, stage: str, log: str = "") -> None:
         """Run a stage; after train evaluate too, whose files on the old weights it removes."""
-        self.project.run(sys.executable, "-m", MODULES[stage], **extra)
+        self.project.run(sys.executable, "-m", MODULES[stage], KILL_LOG=log)
         if stage == "train":
             self.project.run(sys.executable, "-m", MODULES["evaluate"])
 
