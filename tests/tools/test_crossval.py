@@ -14,7 +14,7 @@ from tests.conftest import ROOT, TINY
 from tests.project import Project, make_project
 from tools.crossval.page import compare, measure_folds, measure_pool, summarize, write_page
 from tools.crossval.pool import Pool, pool_folds
-from tools.crossval.runs import FoldRun, choose_runs, digest
+from tools.crossval.runs import FoldRun, choose_runs, digest, find_runs
 from tools.crossval.suspects import draw_suspects, find_suspects
 from tools.report.paired import compare_predictions
 
@@ -232,6 +232,19 @@ def test_folds_are_run_pooled_and_compared(project: Project) -> None:
     assert "has other inputs: stages/train)" in crossval(project, code=1)
     module_file.write_text(text)
     crossval(project)
+
+
+def test_probabilities_that_dvc_lock_does_not_know_are_not_pooled(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.run("dvc", "repro", "--quiet")
+    monkeypatch.chdir(project.folder)
+    assert find_runs()[0].name == "the working tree"
+    path = project.folder / "data/test_probabilities.csv"
+    content = path.read_bytes()
+    path.unlink()  # it may be a link into DVC's cache
+    path.write_bytes(content.replace(b"rose", b"nose"))
+    assert find_runs()[0].name != "the working tree"
 
 
 def test_a_base_without_a_pool_is_one_line(project: Project) -> None:

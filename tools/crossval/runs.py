@@ -80,12 +80,20 @@ def _read_run(name: str, commit: str) -> FoldRun | None:
     params = {
         key: value for stage in stages for of in stage.params.values() for key, value in of.items()
     }
-    made = {item.path for stage in stages for item in stage.outs}
+    made = {item.path: item.md5 for stage in stages for item in stage.outs}
     digests = {
         item.path: item.md5 for stage in stages for item in stage.deps if item.path not in made
     }
+    if not commit and not _is_as_locked(made):  # as after a `git checkout` without `dvc checkout`
+        return None
     fold = params.pop(FOLD, 0)
     return FoldRun(name, commit, fold, params, digests) if isinstance(fold, int) else None
+
+
+def _is_as_locked(made: dict[str, str]) -> bool:
+    """Tell whether the probabilities in the working tree are those that dvc.lock knows."""
+    path = Path(PROBABILITIES)
+    return path.is_file() and digest(path) == made.get(PROBABILITIES)
 
 
 def digests_here(run: FoldRun) -> dict[str, str]:
