@@ -90,7 +90,7 @@ def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
     params, store = load_params(), open_store()
     set_up_torch(params.train.threads)
-    training = new_training(params, store, Training)
+    training = new_training(params, store)
     device, batch_size = training.world.device, params.train.batch_size
     print(f"{training.card.architecture} on {device}, batches of {batch_size}, {rounds} rounds")
     print(f"{'size':>8}{'bare step':>12}{'ours':>10}{'ratio':>8}{'feeding':>10}{'images/s':>10}")

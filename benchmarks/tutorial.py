@@ -127,7 +127,7 @@ class Watch(Checkpoints):
 
 def train_ours(params: Params, store: Store) -> Accuracies:
     """Train as params.yaml says."""
-    training = new_training(params, store, Training)
+    training = new_training(params, store)
     watch = Watch(training, store)
     training.run(watch, StopRequest())
     return watch.found

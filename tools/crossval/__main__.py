@@ -19,7 +19,6 @@ import io
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +29,16 @@ from stages.common.errors import UserError, run_stage
 from stages.common.files import write_bytes, write_csv, write_json
 from stages.common.params import FOLDS_SLACK, PARAMS_FILE, load_params
 from stages.common.store import STORE, open_store
+from stages.evaluate.metrics import DECIMALS
 from tools.crossval.page import describe_missing, measure_pool, summarize, write_page
 from tools.crossval.pool import Pool, pool_folds
 from tools.crossval.runs import FOLD, FoldRun, choose_runs, digests_here, find_runs
 from tools.crossval.suspects import draw_suspects, find_suspects
 from tools.report.git import file_at, find_commit, tracks
 from tools.report.paired import Paired, compare_predictions
-from tools.report.snapshot import flatten, read_yaml
+from tools.report.snapshot import WEIGHTS, flatten, read_yaml
 
 FOLDER = Path("metrics/crossval")
-DECIMALS = 4
 
 
 def main() -> None:
@@ -48,12 +47,14 @@ def main() -> None:
     folds = options.folds or load_params().prepare.folds
     wanted = flatten(read_yaml(PARAMS_FILE.read_bytes()))
     wanted |= {"prepare.folds": folds, "prepare.test_fraction": fraction(folds, wanted)}
-    runs = choose_runs(find_runs(), wanted)
+    found = find_runs()
+    runs = choose_runs(found, wanted)
     if options.run:
         run_folds([fold for fold in range(folds) if fold not in runs], folds, wanted)
-        runs = choose_runs(find_runs(), wanted)
+        found = find_runs()
+        runs = choose_runs(found, wanted)
     if missing := [fold for fold in range(folds) if fold not in runs]:
-        reasons = why_not(find_runs(), wanted)
+        reasons = why_not(found, wanted)
         raise UserError(describe_missing(missing, folds, reasons, command(missing, folds, wanted)))
     write(pool_folds({fold: runs[fold] for fold in range(folds)}), options.base)
 
@@ -104,7 +105,7 @@ def command(missing: list[int], folds: int, params: dict[str, Any]) -> str:
 def run_folds(missing: list[int], folds: int, params: dict[str, Any]) -> None:
     """Run folds as experiments in folders of their own, one after another."""
     begin = time.monotonic()
-    weights = Path("data/weights") / str(params["model.weights"])
+    weights = Path(WEIGHTS) / str(params["model.weights"])
     copied = ["--copy-paths", str(weights)] if weights.exists() and not tracks(str(weights)) else []
     for number, fold in enumerate(missing):
         left = ""
@@ -167,7 +168,7 @@ def compare_with(base: str, photos: pd.DataFrame) -> Paired:
     """Pair the pool with the one that a revision has in Git."""
     name, commit = find_commit(base)
     path = f"{FOLDER}/predictions.csv"
-    content = partial(file_at, commit)(path)
+    content = file_at(commit, path)
     if content is None:
         raise UserError(f"--base {name} has no {path}: cross-validate there, and commit {FOLDER}")
     before = pd.read_csv(io.BytesIO(content), keep_default_na=False)

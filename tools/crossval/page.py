@@ -4,12 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from stages.evaluate.metrics import accuracy_interval, measure
+from stages.evaluate.metrics import DECIMALS, accuracy_interval, measure
 from tools.crossval.pool import Pool
 from tools.report.markdown import code, listed, plural, table
-from tools.report.paired import GAINED, LOST, Paired, mcnemar_exact
-
-DECIMALS = 4
+from tools.report.paired import GAINED, LOST, Paired, mcnemar_exact, show_p_value
 
 
 def measure_pool(pool: Pool) -> dict[str, Any]:
@@ -67,8 +65,7 @@ def summarize(figures: dict[str, Any]) -> str:
 def compare(against: str, paired: Paired) -> str:
     """Return the sentence on another revision's pool: McNemar's test on the photos of both."""
     lost, gained = paired.count(LOST), paired.count(GAINED)
-    p_value = mcnemar_exact(lost, gained)
-    shown = "below 0.0001" if p_value < 1e-4 else f"{p_value:.2g}"
+    shown = show_p_value(mcnemar_exact(lost, gained))
     return (
         f"Against {code(against)}, on {plural(paired.shared, 'photo')} of both: {gained:,} became "
         f"right, {lost:,} became wrong. Two equally good recipes would differ by at least this "

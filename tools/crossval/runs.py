@@ -18,12 +18,12 @@ import pandas as pd
 from stages.common.classifier import Probabilities
 from stages.common.errors import UserError
 from tools.report.git import experiments, file_at
-from tools.report.snapshot import ContentError, file_here, read_file, read_lock
+from tools.report.snapshot import WEIGHTS, ContentError, file_here, read_file, read_lock
 
 STAGES = ("prepare", "train", "evaluate")
 PROBABILITIES = "data/test_probabilities.csv"
 FOLD = "prepare.fold"
-CODE, WEIGHTS = "stages/", "data/weights/"
+CODE = "stages/"
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def digests_here(run: FoldRun) -> dict[str, str]:
     now = {
         name: digest(Path(name))
         for name in run.digests
-        if name.startswith((CODE, WEIGHTS)) and Path(name).exists()
+        if name.startswith((CODE, f"{WEIGHTS}/")) and Path(name).exists()
     }
     return {**run.digests, **now}
 

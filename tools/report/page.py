@@ -6,7 +6,7 @@ from tools.report.comparison import Comparison
 from tools.report.markdown import assemble, code, listed, plural, table
 from tools.report.metrics import Change, compare_numbers, signed
 from tools.report.paired import OUTCOMES
-from tools.report.snapshot import Item
+from tools.report.snapshot import WEIGHTS, Item
 from tools.report.verdict import give_verdict
 
 MARKER = "<!-- flowerbed: report -->"
@@ -15,7 +15,7 @@ MARKER = "<!-- flowerbed: report -->"
 CLASSES, F1 = "classes.", ".f1"
 MARKS = {"better": "▲ better", "worse": "▼ worse"}
 
-WORDS_FOR_WEIGHTS = {"data/weights/none": "none", "data/weights/DEFAULT": "DEFAULT"}
+WORDS_FOR_WEIGHTS = {str(WEIGHTS / word): word for word in ("none", "DEFAULT")}
 
 COLORS = {"orange": "#d55e00", "blue": "#0072b2"}
 """Vermilion and blue of Okabe and Ito, which color-blind readers tell apart."""
@@ -53,7 +53,7 @@ def describe_params(comparison: Comparison) -> str:
 def describe_weights(comparison: Comparison) -> str:
     """Say which weights the training started from, if they are or were pretrained."""
     before, after = comparison.before.weights, comparison.after.weights
-    if all(item is None or item.path == "data/weights/none" for item in (before, after)):
+    if all(item is None or item.path == str(WEIGHTS / "none") for item in (before, after)):
         return ""
     source = f"First weights: {_source(after)}"
     if before != after:

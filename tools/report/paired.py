@@ -46,6 +46,11 @@ def mcnemar_exact(lost: int, gained: int) -> float:
     return float(binomtest(lost, lost + gained, 0.5).pvalue)
 
 
+def show_p_value(p_value: float) -> str:
+    """Write a p-value for people."""
+    return "below 0.0001" if p_value < 1e-4 else f"{p_value:.2g}"
+
+
 def compare_predictions(before: pd.DataFrame, after: pd.DataFrame) -> Paired:
     """Pair two tables of predictions; a photo is the same when path and actual class are.
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from tools.report.comparison import Comparison
 from tools.report.markdown import code, listed, plural
 from tools.report.metrics import Numbers, interval
-from tools.report.paired import GAINED, LOST, Paired, mcnemar_exact
+from tools.report.paired import GAINED, LOST, Paired, mcnemar_exact, show_p_value
 from tools.report.staleness import Staleness
 
 CHANCE = 0.05
@@ -83,9 +83,8 @@ def _describe_chance(paired: Paired) -> str:
         return f"{photos}, none became right or wrong."
     p_value = mcnemar_exact(lost, gained)
     likely = "could well be" if p_value >= CHANCE else "is hardly"
-    p = "below 0.0001" if p_value < 1e-4 else f"{p_value:.2g}"
     return (
         f"{photos}, {gained or 'none'} became right and {lost or 'none'} became wrong. "
         f"That {likely} chance: two equally good models would differ by at least this much with "
-        f"probability {p} (McNemar's exact test)."
+        f"probability {show_p_value(p_value)} (McNemar's exact test)."
     )
