@@ -14,7 +14,7 @@ import torchvision.models as zoo
 from torch import nn
 from torch.nn import functional as F
 
-from stages.common.device import autocast, choose_device, set_up_torch
+from stages.common.device import autocast, choose_device, choose_precision, set_up_torch
 from stages.common.network import build_network, default_weights
 from stages.common.params import Params, load_params
 
@@ -63,18 +63,19 @@ def measure(name: str, params: Params) -> str:
     images = torch.rand(batch_size, 3, size_px, size_px, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
     small = F.interpolate(images, size=[7 * size_px // 8] * 2)
+    precision = choose_precision(params.train.precision, device, network)
     labels = torch.zeros(batch_size, dtype=torch.int64, device=device)
 
     def probe() -> None:
         network.eval()
-        with torch.inference_mode(), autocast(params.train.precision, device):
+        with torch.inference_mode(), autocast(precision, device):
             network(images)
             network(images.flip(3))
 
     def step() -> None:
         network.train()
         network.zero_grad()
-        with autocast(params.train.precision, device):
+        with autocast(precision, device):
             loss = F.cross_entropy(network(small), labels)
         loss.backward()  # type: ignore[no-untyped-call]
 

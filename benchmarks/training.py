@@ -32,5 +32,5 @@ def train_classifier(params: Params, store: Store) -> Classifier:
 
 def _parts(params: Params, store: Store) -> tuple[InitialModel, Store, Train, Runtime, World]:
     device = choose_device(params.train.device, "train.device")
-    start = build_initial_model(params, store.meta)
+    start = build_initial_model(params, store.meta, device)
     return start, store, params.train, params.runtime, World(device)

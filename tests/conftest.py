@@ -32,6 +32,7 @@ TINY: dict[str, dict[str, Any]] = {
         "warmup_fraction": 0.3,
         "batch_size": 16,
         "first_image_size_px": 16,
+        "precision": "fp32",  # auto depends on the processor
     },
     "runtime": {"evaluate_threads": 1},
 }

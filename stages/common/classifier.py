@@ -24,6 +24,7 @@ from scipy.special import softmax
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stages.common.device import Precision
 from stages.common.errors import UserError
 from stages.common.files import new_folder, write_bytes, write_json
 from stages.common.network import build_network
@@ -63,6 +64,8 @@ class ModelCard(BaseModel):
     mean: Annotated[list[float], Field(min_length=3, max_length=3)]
     """Per channel, of values in [0, 1]."""
     std: Annotated[list[float], Field(min_length=3, max_length=3)]
+    precision: Precision = "fp32"
+    """That it was trained in; it is used in single precision."""
     weights_sha256: str = ""
     store_images_sha256: str = ""
     """Of the store that it was trained on, as is the next one."""

@@ -2,10 +2,17 @@
 
 import ctypes
 import os
+from typing import Literal
 
 import torch
+from torch import nn
 
 from stages.common.errors import UserError
+
+Precision = Literal["fp32", "bf16"]
+
+CPU_CAPS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+"""Environment variables that keep oneDNN, which computes convolutions, from some instructions."""
 
 
 def choose_device(name: str, parameter: str) -> torch.device:
@@ -34,19 +41,45 @@ def choose_device(name: str, parameter: str) -> torch.device:
     return torch.device(name)
 
 
-def is_bf16(precision: str, device: torch.device) -> bool:
-    """Tell whether ``train.precision`` means bfloat16 on a device.
+def choose_precision(
+    name: Literal["auto"] | Precision, device: torch.device, network: nn.Module
+) -> Precision:
+    """Return what ``train.precision`` means; ``auto`` takes bfloat16 where it is faster."""
+    if name == "auto":
+        return "fp32" if why_bf16_is_slow(device, network) else "bf16"
+    return name
 
-    ``auto`` takes it where it is fast: on NVIDIA's GPUs from Ampere on.
+
+def why_bf16_is_slow(device: torch.device, network: nn.Module) -> str:
+    """Say why a network is not trained faster in bfloat16 on a device; nothing where it is."""
+    if device.type == "cuda":
+        is_fast = torch.cuda.get_device_capability(device) >= (8, 0)
+        return "" if is_fast else "GPUs before Ampere have no instructions for it"
+    if device.type != "cpu":
+        return "it is not known to be faster on this device"
+    if any(isinstance(layer, nn.Conv2d) and layer.groups > 1 for layer in network.modules()):
+        return "on a CPU, convolutions with groups are slower in it"
+    if not cpu_multiplies_bf16():
+        return "this processor has no fast instructions for it"
+    return ""
+
+
+def cpu_multiplies_bf16() -> bool:
+    """Tell whether the CPU multiplies matrices faster in bfloat16 than in single precision.
+
+    Those with AMX do, and AMD's with AVX512-BF16; Intel's with AVX512-BF16 alone do not. A variable
+    that forbids oneDNN some instructions is taken to forbid these, unless it names AMX.
     """
-    if precision == "auto":
-        return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
-    return precision == "bf16"
+    caps = {os.environ.get(name, "").upper() for name in CPU_CAPS} - {"", "DEFAULT", "ALL"}
+    cpu = torch.cpu.get_capabilities()
+    has_amx = bool(cpu.get("amx_bf16")) and all("AMX" in cap for cap in caps)
+    is_amd = str(cpu.get("cpu_name", "")).startswith("AMD")
+    return has_amx or (is_amd and bool(cpu.get("avx512_bf16")) and not caps)
 
 
-def autocast(precision: str, device: torch.device) -> torch.autocast:
-    """Return the context in which ``train.precision`` holds for a network's passes."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=is_bf16(precision, device))
+def autocast(precision: Precision, device: torch.device) -> torch.autocast:
+    """Return the context in which a network's passes have a precision."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
 def set_up_torch(threads: int) -> None:

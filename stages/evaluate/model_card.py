@@ -57,8 +57,8 @@ def write_model_card(
         "## Limits",
         "\n".join(f"- {line}" for line in _limits(store, evaluation, calibration)),
         "## How it was made",
-        f"{card.architecture}, trained with the parameters below, from "
-        f"{_start(params)}. The SHA-256 of model.safetensors is `{card.weights_sha256}`.",
+        f"{card.architecture}, trained with the parameters below, from {_start(params)}, in "
+        f"{card.precision}. The SHA-256 of model.safetensors is `{card.weights_sha256}`.",
         _table(["parameter", "value"], _parameters(params)),
     ]
     return "\n\n".join(paragraphs) + "\n"

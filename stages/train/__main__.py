@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from stages.common.classifier import Classifier, ModelCard, save_classifier
-from stages.common.device import choose_device, set_up_torch
+from stages.common.device import choose_device, set_up_torch, why_bf16_is_slow
 from stages.common.errors import UserError, run_stage
 from stages.common.params import Params, load_params
 from stages.common.store import open_store
@@ -45,7 +45,7 @@ def train(params: Params, world: World) -> None:
     set_up_torch(params.train.threads)
     with world.main_first():
         store = open_store(check_digests=world.is_local_main)
-        start = build_initial_model(params, store.meta)
+        start = build_initial_model(params, store.meta, world.device)
         kind = Probe if params.train.epochs == 0 else Training
         training = kind(start, store, params.train, params.runtime, world)
         key = describe_training(params, store, start, world.device)
@@ -57,6 +57,9 @@ def train(params: Params, world: World) -> None:
         training.run(checkpoints, StopRequest())
         return
     warn_of_small_photos(start.card)
+    slow = why_bf16_is_slow(world.device, start.network)
+    if start.card.precision == "bf16" and slow:
+        print(f"warning: train.precision is bf16, but {slow}; set it to auto", file=sys.stderr)
     if start.may_know_test_photos:
         print(
             f"warning: data/weights/{params.model.weights} was trained on another store; if that "
@@ -65,7 +68,11 @@ def train(params: Params, world: World) -> None:
             file=sys.stderr,
         )
     n_photos = len(training.train_set)
-    print(f"{training.doing} {params.model.name} on {n_photos} photos, on {world}", flush=True)
+    print(
+        f"{training.doing} {params.model.name} on {n_photos} photos, on {world} in "
+        f"{start.card.precision}",
+        flush=True,
+    )
     stop = StopRequest()
     with checkpoints.locked():
         stop.listen()

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from stages.common.classifier import ModelCard
+from stages.common.device import Precision, choose_precision
 from stages.common.errors import UserError
 from stages.common.network import build_network
 from stages.common.params import Params
@@ -37,8 +38,10 @@ class InitialModel:
     may_know_test_photos: bool = False
 
 
-def build_initial_model(params: Params, meta: StoreMeta) -> InitialModel:
+def build_initial_model(params: Params, meta: StoreMeta, device: torch.device) -> InitialModel:
     """Build the network for a store's classes, with the weights that the parameters ask for.
+
+    The device is only asked which precision is fast on it.
 
     Raises
     ------
@@ -47,7 +50,8 @@ def build_initial_model(params: Params, meta: StoreMeta) -> InitialModel:
     """
     network = build_initial_network(params, len(meta.classes))
     weights = load_pretrained(params.model)
-    card = model_card(params, meta, weights)
+    precision = choose_precision(params.train.precision, device, network)
+    card = model_card(params, meta, weights, precision)
     if weights is None:
         return InitialModel(network, card)
     pretrained = load_pretrained_into(network, weights)
@@ -65,7 +69,9 @@ def build_initial_network(params: Params, n_classes: int) -> nn.Module:
             raise UserError(f"params.yaml: model.name: {error}") from error
 
 
-def model_card(params: Params, meta: StoreMeta, weights: Pretrained | None) -> ModelCard:
+def model_card(
+    params: Params, meta: StoreMeta, weights: Pretrained | None, precision: Precision
+) -> ModelCard:
     """Return what model.json will say; input size and normalization follow pretrained weights."""
     return ModelCard(
         architecture=params.model.name,
@@ -75,6 +81,7 @@ def model_card(params: Params, meta: StoreMeta, weights: Pretrained | None) -> M
         input_size_px=weights.size_px if weights else meta.image_size_px,
         mean=weights.mean if weights else meta.mean,
         std=weights.std if weights else meta.std,
+        precision=precision,
         store_images_sha256=meta.images_sha256,
         store_manifest_sha256=meta.manifest_sha256,
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from stages.common.device import is_bf16
+from stages.common.device import CPU_CAPS
 from stages.common.errors import UserError
 from stages.common.network import TIMM
 from stages.common.params import Params
@@ -25,7 +25,7 @@ AS_THEY_TURN_OUT = {"device", "precision"}
 SAME_EVERYWHERE = ("model", "train", "store", "weights", "code", "torch", "libraries")
 """What several processes must agree on."""
 
-CPU_VARIABLES = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA")
+CPU_VARIABLES = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", *CPU_CAPS)
 """Environment variables that keep the CPU's libraries from some of its instructions."""
 
 
@@ -44,7 +44,7 @@ def describe_training(
         "code": code_digests(),
         "torch": torch.__version__,
         "libraries": {name: version(name) for name in libraries},
-        "bf16": is_bf16(params.train.precision, device),
+        "precision": model.card.precision,
         "device": device_name(device),
         "cpu": cpu_features(),
         "cpu_variables": {name: os.environ[name] for name in CPU_VARIABLES if name in os.environ},

@@ -44,8 +44,8 @@ def train_step(state: TrainState, inputs: Tensor, labels: Tensor, weight: float 
 def validate(state: TrainState, batches: Iterable[Batch], card: ModelCard) -> tuple[float, float]:
     """Return the averaged weights' mean loss per photo, and their accuracy from 0 to 1.
 
-    The loss is plain cross-entropy in single precision, whatever label smoothing and precision the
-    training uses: it chooses the epoch that is kept.
+    The loss is plain cross-entropy, whatever label smoothing the training uses: it chooses the
+    epoch that is kept.
     """
     world = state.world
     world.broadcast_buffers(state.ema.module)  # each process has averaged its own
@@ -53,7 +53,8 @@ def validate(state: TrainState, batches: Iterable[Batch], card: ModelCard) -> tu
     for images, labels, _ in batches:
         images = images.to(world.device, non_blocking=True)
         labels = labels.to(world.device, non_blocking=True)
-        logits = state.ema(to_input(images, card))
+        with state.autocast():
+            logits = state.ema(to_input(images, card)).float()
         loss_sum += F.cross_entropy(logits, labels, reduction="sum")
         n_correct += (logits.argmax(dim=1) == labels).sum()
         n_photos += len(labels)

@@ -77,7 +77,7 @@ class Probe:
         self.card, self.params, self.runtime, self.world = start.card, params, runtime, world
         self.network = world.place(start.network).eval()
         self.head = linear_head(self.network, start.card)
-        self.autocast = partial(autocast, params.precision, world.device)
+        self.autocast = partial(autocast, start.card.precision, world.device)
         self.sets = {
             split: to_gpu_if_fits(SplitDataset.of(store, split), world.device) for split in SPLITS
         }

@@ -46,14 +46,16 @@ class TrainState:
     ) -> None:
         self.world = world
         self.network = world.place(start.network)
-        self.autocast = partial(autocast, params.precision, world.device)
+        self.autocast = partial(autocast, start.card.precision, world.device)
         self.loss_fn = loss_fn
         self.ema = average_weights(self.network, params.ema_decay)
         if params.compile:
             self.network.compile()
         self.network.train()
         self.forward = self.network
-        self.optimizers = build_optimizers(self.network, params, start.pretrained)
+        self.optimizers = build_optimizers(
+            self.network, params, start.card.precision, start.pretrained
+        )
         self.schedulers = build_schedulers(self.optimizers, params, steps_per_epoch)
         self.history: list[Epoch] = []
         self.epoch_loss = EpochLoss(1, world.device)

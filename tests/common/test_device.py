@@ -4,9 +4,12 @@ import sys
 
 import pytest
 import torch
+from torch import nn
 
-from stages.common.device import choose_device, set_up_torch
+from stages.common.device import CPU_CAPS, choose_device, choose_precision, set_up_torch
 from stages.common.errors import UserError
+
+CPU = torch.device("cpu")
 
 
 def test_auto_takes_a_device_that_is_there() -> None:
@@ -35,6 +38,57 @@ def test_thread_count_is_the_parameters(monkeypatch: pytest.MonkeyPatch) -> None
     assert torch.get_num_threads() == 1
     assert torch.are_deterministic_algorithms_enabled()
     set_up_torch(before)
+
+
+AMX = {"amx_bf16": True, "avx512_bf16": True, "cpu_name": "Intel(R) Xeon(R) Processor"}
+INTEL = {"amx_bf16": False, "avx512_bf16": True, "cpu_name": "Intel(R) Xeon(R) Processor"}
+AMD = {"amx_bf16": False, "avx512_bf16": True, "cpu_name": "AMD EPYC"}
+OLD_AMD = {"amx_bf16": False, "avx512_bf16": False, "cpu_name": "AMD EPYC"}
+ARM = {"architecture": "aarch64", "bf16": True}
+
+
+@pytest.mark.parametrize(
+    ("cpu", "cap", "expected"),
+    [
+        (AMX, "", "bf16"),
+        (AMX, "AVX512_CORE_AMX", "bf16"),
+        (AMX, "all", "bf16"),
+        (AMX, "AVX512_CORE_BF16", "fp32"),
+        (AMX, "avx2", "fp32"),
+        (INTEL, "", "fp32"),
+        (AMD, "", "bf16"),
+        (AMD, "AVX2", "fp32"),
+        (OLD_AMD, "", "fp32"),
+        (ARM, "", "fp32"),
+    ],
+)
+@pytest.mark.parametrize("variable", CPU_CAPS)
+def test_auto_is_bfloat16_on_processors_that_are_fast_at_it(
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    cpu: dict[str, bool | str],
+    cap: str,
+    expected: str,
+) -> None:
+    for name in CPU_CAPS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, cap)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: cpu)
+    dense, grouped = nn.Conv2d(8, 8, 3), nn.Sequential(nn.Conv2d(8, 8, 3, groups=8))
+    assert choose_precision("auto", CPU, dense) == expected
+    assert choose_precision("auto", CPU, grouped) == "fp32"
+    assert choose_precision("bf16", CPU, grouped) == "bf16"
+    assert choose_precision("fp32", CPU, dense) == "fp32"
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((7, 5), "fp32"), ((8, 0), "bf16")])
+def test_auto_is_bfloat16_on_gpus_from_ampere_on(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], expected: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    grouped = nn.Conv2d(8, 8, 3, groups=8)
+    assert choose_precision("auto", torch.device("cuda"), grouped) == expected
+    assert choose_precision("auto", torch.device("mps"), grouped) == "fp32"
 
 
 FAULTS = """

@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 
 def key(params: Params, store: Store) -> dict[str, object]:
-    return describe_training(params, store, build_initial_model(params, store.meta), CPU)
+    return describe_training(params, store, build_initial_model(params, store.meta, CPU), CPU)
 
 
 def changed(params: Params, **values: object) -> Params:
@@ -41,10 +41,27 @@ def test_every_module_that_the_stage_imports_is_in_the_key(params: Params, store
 
 def test_parameters_that_change_no_result_are_not_in_the_key(params: Params, store: Store) -> None:
     before = key(params, store)
-    same = {"device": "cpu", "precision": "fp32"}
+    same = {"device": "cpu", "precision": before["precision"]}
     assert key(changed(params, **same), store) == before
-    for other in ({"lr": 0.5}, {"threads": 3}, {"processes": 2}, {"precision": "bf16"}):
+    for other in ({"lr": 0.5}, {"threads": 3}, {"processes": 2}, {"class_balance": 1}):
         assert key(changed(params, **other), store) != before
+
+
+def test_a_checkpoint_in_another_precision_is_another_training(
+    params: Params, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    cpu = {**torch.cpu.get_capabilities(), "amx_bf16": True}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: cpu)
+    automatic = changed(params, precision="auto")
+    with_amx = key(automatic, store)
+    assert with_amx["precision"] == "bf16"
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    capped = key(automatic, store)
+    assert {name for name, value in capped.items() if value != with_amx[name]} == {
+        "precision",
+        "cpu_variables",
+    }
 
 
 @pytest.mark.parametrize("name", CPU_VARIABLES)

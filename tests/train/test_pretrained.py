@@ -192,7 +192,9 @@ def test_weights_of_another_store_may_know_the_test_photos(
     card = card.model_copy(update={"store_manifest_sha256": digest})
     (saved / "model.json").write_text(card.model_dump_json())
     chosen = params.model_copy(update={"model": model(saved)})
-    assert build_initial_model(chosen, store.meta).may_know_test_photos is warns
+    assert (
+        build_initial_model(chosen, store.meta, torch.device("cpu")).may_know_test_photos is warns
+    )
 
 
 def test_a_file_of_a_flowernet_has_no_colors(saved: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from stages.common.device import Precision
 from stages.common.errors import UserError
 from stages.common.params import Params, Runtime, Train, load_params
 from stages.common.store import Store
@@ -30,8 +31,10 @@ def new_training(
     params: Train,
     pretrained: frozenset[str] = frozenset(),
     runtime: Runtime = RUNTIME,
+    precision: Precision = "fp32",
 ) -> Training:
-    start = InitialModel(small_network(), card_of(store), pretrained)
+    card = card_of(store).model_copy(update={"precision": precision})
+    start = InitialModel(small_network(), card, pretrained)
     return Training(start, store, params, runtime, ALONE)
 
 
@@ -42,8 +45,10 @@ def run(training: Training) -> nn.Module:
     return training.run(checkpoints, StopRequest())
 
 
-def train(store: Store, params: Train) -> tuple[str, dict[str, torch.Tensor]]:
-    weights = run(new_training(store, params)).state_dict()
+def train(
+    store: Store, params: Train, precision: Precision = "fp32"
+) -> tuple[str, dict[str, torch.Tensor]]:
+    weights = run(new_training(store, params, precision=precision)).state_dict()
     return Path("metrics/loss.csv").read_text(), weights
 
 
@@ -244,7 +249,7 @@ def test_a_network_without_an_exact_form_is_named(store: Store, params: Params) 
 
 def test_bfloat16_trains_and_differs(store: Store, params: Params) -> None:
     exact, _ = train(store, params.train)
-    rough, weights = train(store, params.train.model_copy(update={"precision": "bf16"}))
+    rough, weights = train(store, params.train, precision="bf16")
     assert rough != exact
     assert all(weight.dtype != torch.bfloat16 for weight in weights.values())
 

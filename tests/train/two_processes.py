@@ -32,7 +32,7 @@ def plain_network() -> nn.Module:
 
 params, store, size = load_params(), open_store(Path(sys.argv[1])), int(sys.argv[2])
 set_up_torch(threads=1)
-card: ModelCard = model_card(params, store.meta, None)
+card: ModelCard = model_card(params, store.meta, None, "fp32")
 with join_world(size, torch.device("cpu")) as world:
     start = InitialModel(plain_network(), card)
     training = Training(start, store, params.train, params.runtime, world)
