@@ -1,9 +1,10 @@
-"""How long a training step takes, against a bare one: docs/measurements.md.
+"""How long a training step takes, and what of it: docs/measurements.md.
 
 Run it with ``python -m benchmarks.step [rounds]`` after ``make repro``, with params.yaml as it is.
-The bare step is forward, backward and the optimizers' step on one batch that lies ready on the
-device. Ours also gathers the photos, augments them, averages the weights and sums the loss. They
-take turns, a few steps each; figures are medians over rounds.
+The passes are forward, loss and backward on a batch that lies ready on the device. The step also
+gathers the photos, augments them, moves the weights and averages them. They take turns, a few steps
+each; figures are medians over rounds. With ``train.precision: auto``, where that means bfloat16,
+single precision is measured too.
 """
 
 import sys
@@ -13,12 +14,11 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from benchmarks.training import new_training
-from stages.common.device import set_up_torch
-from stages.common.params import load_params
-from stages.common.store import open_store
+from benchmarks.training import describe_machine, new_training
+from stages.common.device import choose_device, set_up_torch
+from stages.common.params import Params, load_params
+from stages.common.store import Store, open_store
 from stages.train.augment import Augmentation
 from stages.train.data import Batch, load_batches, split_into_batches
 from stages.train.epoch_loss import EpochLoss
@@ -28,9 +28,14 @@ from stages.train.training import Training
 
 STEPS = 10
 
+HEADER = (
+    f"{'size':>8}{'step':>11}{'passes':>11}{'optimizers':>12}{'averaging':>11}{'feeding':>9}"
+    f"{'beside':>8}{'images/s':>10}{'epoch':>9}"
+)
 
-class Contest:
-    """The same network and optimizers, driven in two ways, at one image size."""
+
+class Parts:
+    """A training's step and its parts, at one image size."""
 
     def __init__(self, training: Training, size_px: int) -> None:
         self.training, self.state = training, training.state
@@ -52,7 +57,7 @@ class Contest:
         images, labels, positions = (each.to(self.device) for each in batch)
         return self.augment(images, positions), labels
 
-    def ours(self) -> None:
+    def step(self) -> None:
         """Take STEPS steps of the training loop."""
         losses = EpochLoss(1, self.device)
         for batch in self.loader():
@@ -60,15 +65,24 @@ class Contest:
             losses.add(train_step(self.state, inputs, labels) * len(labels), len(labels))
         losses.mean()
 
-    def bare(self) -> None:
-        """Take STEPS steps on a batch that lies ready: forward, loss, backward, step."""
+    def passes(self) -> None:
+        """Pass forward and backward, STEPS times, on a batch that lies ready."""
         for _ in self.batches:
             self.state.network.zero_grad()
             with self.state.autocast():
-                loss = F.cross_entropy(self.state.forward(self.inputs), self.labels)
+                loss = self.state.loss_fn(self.state.forward(self.inputs), self.labels)
             loss.backward()  # type: ignore[no-untyped-call]
+
+    def optimize(self) -> None:
+        """Move the weights STEPS times, by the gradients that the passes left."""
+        for _ in self.batches:
             for optimizer in self.state.optimizers:
                 optimizer.step()
+
+    def average(self) -> None:
+        """Average the weights STEPS times."""
+        for _ in self.batches:
+            self.state.ema.update_parameters(self.state.network)
 
     def feed(self) -> None:
         """Only gather STEPS batches and augment them."""
@@ -76,38 +90,53 @@ class Contest:
             self.fed(batch)
 
 
-def seconds(steps: Callable[[], None], device: torch.device) -> float:
-    """Return the seconds of one step."""
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    """Return the seconds that something takes."""
     start = time.perf_counter()
-    steps()
+    work()
     if device.type == "cuda":
         torch.cuda.synchronize()
-    return (time.perf_counter() - start) / STEPS
+    return time.perf_counter() - start
+
+
+def measure(params: Params, store: Store, rounds: int) -> None:
+    """Print the times at every image size of the run."""
+    training = new_training(params, store)
+    device, batch_size = training.world.device, params.train.batch_size
+    n_steps = len(training.epoch_batches(epoch=1))
+    print(
+        f"{training.card.architecture} in {training.card.precision}, batches of {batch_size}, "
+        f"{rounds} rounds\n{HEADER}"
+    )
+    for size_px in sorted(set(training.sizes_px)):
+        parts = Parts(training, size_px)
+        works = [parts.step, parts.passes, parts.optimize, parts.average, parts.feed]
+        found = [[seconds(work, device) / STEPS for work in works] for _ in range(rounds + 1)][
+            1:
+        ]  # the first round warms up
+        step, *shares = np.median(found, axis=0)
+        validation = np.median([seconds(training.validate, device) for _ in range(3)])
+        epoch = n_steps * step + validation
+        beside = 1 - n_steps * shares[0] / epoch
+        times = "".join(
+            f"{1000 * value:{width}.1f} ms"
+            for value, width in zip((step, *shares), (8, 8, 9, 8, 6), strict=True)
+        )
+        print(f"{size_px:5} px{times}{beside:8.1%}{batch_size / step:10.0f}{epoch:7.1f} s")
+    print(f"an epoch is {n_steps} steps and {validation:.2f} s of validation; beside: its share")
+    print("that is not passes")
 
 
 def main() -> None:
-    """Compare at every image size of the run."""
+    """Measure in the precision of params.yaml, and in single precision."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
     params, store = load_params(), open_store()
     set_up_torch(params.train.threads)
-    training = new_training(params, store)
-    device, batch_size = training.world.device, params.train.batch_size
-    print(f"{training.card.architecture} on {device}, batches of {batch_size}, {rounds} rounds")
-    print(f"{'size':>8}{'bare step':>12}{'ours':>10}{'ratio':>8}{'feeding':>10}{'images/s':>10}")
-    for size_px in sorted(set(training.sizes_px)):
-        contest = Contest(training, size_px)
-        found = np.array(
-            [
-                [seconds(steps, device) for steps in (contest.bare, contest.ours, contest.feed)]
-                for _ in range(rounds + 1)
-            ][1:]  # the first round warms up
-        )
-        bare, ours, feed = np.median(found, axis=0)
-        ratio = np.median(found[:, 1] / found[:, 0])
-        print(
-            f"{size_px:5} px{1000 * bare:9.1f} ms{1000 * ours:7.1f} ms{ratio:8.3f}"
-            f"{feed / ours:10.1%}{batch_size / ours:10.0f}"
-        )
+    print(describe_machine(choose_device(params.train.device, "train.device")))
+    measure(params, store, rounds)
+    single = params.train.model_copy(update={"precision": "fp32"})
+    if new_training(params, store).card.precision != "fp32":
+        measure(params.model_copy(update={"train": single}), store, rounds)
 
 
 if __name__ == "__main__":

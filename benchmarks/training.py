@@ -4,6 +4,8 @@ import contextlib
 import tempfile
 from pathlib import Path
 
+import torch
+
 from stages.common.classifier import Classifier
 from stages.common.device import choose_device
 from stages.common.params import Params, Runtime, Train
@@ -11,9 +13,12 @@ from stages.common.store import Store
 from stages.train.checkpoints import Checkpoints
 from stages.train.distributed import World
 from stages.train.initial import InitialModel, build_initial_model
+from stages.train.key import device_name
 from stages.train.probe import Probe
 from stages.train.stopping import StopRequest
 from stages.train.training import Training
+
+FAST_INSTRUCTIONS = ("avx2", "avx512_f", "avx512_bf16", "amx_bf16")
 
 
 def new_training(params: Params, store: Store) -> Training:
@@ -34,3 +39,13 @@ def _parts(params: Params, store: Store) -> tuple[InitialModel, Store, Train, Ru
     device = choose_device(params.train.device, "train.device")
     start = build_initial_model(params, store.meta, device)
     return start, store, params.train, params.runtime, World(device)
+
+
+def describe_machine(device: torch.device) -> str:
+    """Say what computes: a GPU's name, or the processor's, its threads and what makes it fast."""
+    if device.type != "cpu":
+        return device_name(device)
+    cpu = torch.cpu.get_capabilities()
+    fast = [name for name in FAST_INSTRUCTIONS if cpu.get(name)]
+    name = cpu.get("cpu_name") or cpu.get("architecture")
+    return f"{name} ({', '.join(fast) or 'no AVX2'}), {torch.get_num_threads()} threads"

@@ -8,7 +8,7 @@ train writes the first two, evaluate the third. The folder is all that a predict
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import shorten
 from typing import Annotated, Literal, TypeVar
@@ -82,7 +82,7 @@ class Calibration(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     schema_version: Literal[1] = 1
-    weights_sha256: str
+    weights_sha256: str = ""
     """Of the weights that it belongs to."""
     temperature: Annotated[float, Field(gt=0)] = 1
     """See `temper`."""
@@ -98,7 +98,7 @@ class Classifier:
 
     network: nn.Module
     card: ModelCard
-    calibration: Calibration | None = None
+    calibration: Calibration = field(default_factory=Calibration)
 
     @property
     def device(self) -> torch.device:
@@ -137,7 +137,7 @@ class Classifier:
                 "the network's output is not finite: the model is broken; train it again with "
                 "`dvc repro --force train`, and with a lower train.lr if it happens again"
             )
-        return temper(found, self.calibration.temperature if self.calibration else 1)
+        return temper(found, self.calibration.temperature)
 
     @torch.inference_mode()
     def _predict_batch(self, images: npt.NDArray[np.uint8]) -> Probabilities:
@@ -248,8 +248,9 @@ def load_classifier(folder: Path, device: torch.device, calibrated: bool = True)
         ) from error
     network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     path = folder / CALIBRATION
-    calibration = read_calibration(path, card) if calibrated and path.exists() else None
-    return Classifier(network, card, calibration)
+    if calibrated and path.exists():
+        return Classifier(network, card, read_calibration(path, card))
+    return Classifier(network, card)
 
 
 _REMEDY = "train it again with `dvc repro --force train`, or copy the whole folder again"

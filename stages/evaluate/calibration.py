@@ -34,7 +34,7 @@ def fit_temperature(labels: npt.NDArray[np.int64], probabilities: Probabilities)
     ----------
     labels : int64 array of shape (N,)
     probabilities : float64 array of shape (N, classes)
-        Of the validation split; with fewer photos than FEWEST_PHOTOS the temperature is 1.
+        Of the validation split; with fewer photos than FEWEST_PHOTOS it says too little.
 
     References
     ----------
@@ -42,8 +42,6 @@ def fit_temperature(labels: npt.NDArray[np.int64], probabilities: Probabilities)
     "Probabilistic outputs for support vector machines", 1999.
     """
     n, k = probabilities.shape
-    if n < FEWEST_PHOTOS:
-        return 1
     targets = np.full((n, k), 1 / (n + k))
     targets[np.arange(n), labels] = (n + 1) / (n + k)
 

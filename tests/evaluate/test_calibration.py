@@ -50,11 +50,6 @@ def test_a_validation_split_without_a_mistake_does_not_make_it_certain() -> None
     assert confidence == pytest.approx(121 / 126, abs=0.002)
 
 
-def test_too_few_photos_leave_the_probabilities_as_they_are() -> None:
-    labels, probabilities = true_model(19)
-    assert fit_temperature(labels, probabilities) == 1
-
-
 @pytest.mark.parametrize("fraction", [0.1, 0.29, 0.5, 0.95, 0.999])
 def test_the_threshold_answers_at_least_the_wanted_share(fraction: float) -> None:
     confidence = np.random.default_rng(0).uniform(0.2, 1, 100)

@@ -8,7 +8,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from stages.common.classifier import Calibration, Classifier, average_views, to_input
+from stages.common.classifier import Classifier, average_views, to_input
 
 STEPS = (
     "Turn the photo upright by its EXIF orientation; convert it to RGB, transparency on white; "
@@ -29,19 +29,13 @@ class Graph(nn.Module):
         super().__init__()
         self.network = classifier.network
         self.card = classifier.card
-        self.temperature = calibration_of(classifier).temperature
+        self.temperature = classifier.calibration.temperature
 
     def forward(self, images: Tensor) -> Tensor:
         """Map uint8 (B, S, S, 3) to float32 (B, classes)."""
         inputs = to_input(images, self.card)
         probabilities = average_views(self.network(inputs), self.network(inputs.flip(3)))
         return (probabilities.log() / self.temperature).softmax(dim=1)
-
-
-def calibration_of(classifier: Classifier) -> Calibration:
-    """Return a classifier's calibration, or one that changes nothing."""
-    plain = Calibration(weights_sha256=classifier.card.weights_sha256)
-    return classifier.calibration or plain
 
 
 def convert(classifier: Classifier) -> bytes:
@@ -78,7 +72,7 @@ def forget_origin(graph: onnx.GraphProto) -> None:
 
 def describe(classifier: Classifier) -> dict[str, str]:
     """Return the metadata, which is all one needs to use the file; lists as JSON."""
-    card, calibration = classifier.card, calibration_of(classifier)
+    card, calibration = classifier.card, classifier.calibration
     return {
         "architecture": f"{card.architecture}, width {card.width}",
         "classes": json.dumps(card.classes),

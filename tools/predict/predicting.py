@@ -54,8 +54,7 @@ def predict_photos(
     explain : Path, optional
         A folder for a picture of each photo, which shows where the network found the flower.
     """
-    card, calibration = classifier.card, classifier.calibration
-    threshold = calibration.threshold if calibration else 0
+    card, threshold = classifier.card, classifier.calibration.threshold
     number = 0
     photos = _decode(paths, card.image_size_px, rejected)
     while batch := list(islice(photos, PREDICT_BATCH)):
