@@ -2,7 +2,7 @@
 
     model.safetensors   the weights, without metadata
     model.json          what it takes to use them: architecture, classes, image size, mean, std
-    calibration.json    how sure it may be: a temperature, and a threshold for "unsure"
+    calibration.json    how to read it: views to average, a temperature, a threshold for "unsure"
 
 train writes the first two, evaluate the third. The folder is all that a prediction needs.
 """
@@ -73,10 +73,10 @@ class ModelCard(BaseModel):
 
 
 class Calibration(BaseModel):
-    """The content of calibration.json: what the validation split says of the network's confidence.
+    """The content of calibration.json: how the network's outputs become an answer.
 
-    It is not in model.json, because that is an output of train, and another share of answered
-    photos must not train again.
+    It is not in model.json, because that is an output of train, and what is decided after the
+    training must not train again.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -84,6 +84,8 @@ class Calibration(BaseModel):
     schema_version: Literal[1] = 1
     weights_sha256: str = ""
     """Of the weights that it belongs to."""
+    second_view_scale: Annotated[float, Field(ge=1, le=2)] = 1
+    """See `views`."""
     temperature: Annotated[float, Field(gt=0)] = 1
     """See `temper`."""
     answered_fraction: Annotated[float, Field(gt=0, le=1)] = 1
@@ -108,7 +110,7 @@ class Classifier:
     def probabilities(
         self, images: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64] | None = None
     ) -> Probabilities:
-        """Return each photo's class probabilities, averaged over the photo and its mirror image.
+        """Return each photo's class probabilities, averaged over its views, see `views`.
 
         Parameters
         ----------
@@ -145,15 +147,15 @@ class Classifier:
         padded = np.zeros((PREDICT_BATCH, *images.shape[1:]), np.uint8)
         padded[: len(images)] = images
         inputs = to_input(torch.from_numpy(padded).to(self.device), self.card)
-        logits = self.network(inputs), self.network(inputs.flip(3))
-        return average_views(*(each.cpu().double() for each in logits)).numpy()
+        seen = views(inputs, self.calibration.second_view_scale)
+        return average([self.network(view).cpu().double() for view in seen]).numpy()
 
 
 def temper(probabilities: Probabilities, temperature: float) -> Probabilities:
     """Divide logarithms of probabilities by a temperature; the order of the classes stays.
 
-    The logarithms are those of the mean over a photo and its mirror image, so that no temperature
-    changes which class is the most probable.
+    The logarithms are those of the mean over a photo's views, so that no temperature changes which
+    class is the most probable.
 
     Parameters
     ----------
@@ -172,9 +174,21 @@ def temper(probabilities: Probabilities, temperature: float) -> Probabilities:
     return np.asarray(softmax(np.log(np.maximum(probabilities, smallest)) / temperature, axis=1))
 
 
-def average_views(logits: Tensor, mirrored: Tensor) -> Tensor:
-    """Return the mean probabilities of photos and their mirror images; all (B, classes)."""
-    return torch.stack([logits, mirrored]).softmax(dim=2).mean(dim=0)
+def views(inputs: Tensor, second_scale: float) -> list[Tensor]:
+    """Return what a network sees of photos: (B, 3, H, H), their mirror images, and both enlarged.
+
+    With a `second_scale` of 1 there is no second size.
+    """
+    if second_scale == 1:
+        return [inputs, inputs.flip(3)]
+    size_px = round(second_scale * inputs.shape[3])
+    enlarged = F.interpolate(inputs, size=[size_px] * 2, mode="bilinear")
+    return [inputs, inputs.flip(3), enlarged, enlarged.flip(3)]
+
+
+def average(logits: list[Tensor]) -> Tensor:
+    """Return the mean probabilities of photos over their views; all (B, classes)."""
+    return torch.stack(logits).softmax(dim=2).mean(dim=0)
 
 
 def to_input(images: Tensor, card: ModelCard) -> Tensor:

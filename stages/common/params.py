@@ -4,8 +4,9 @@ A value has its one place in params.yaml; there are no defaults here, because a 
 in the file is one that ``dvc params diff`` cannot show. The whole file is checked before a stage
 starts, and all its problems are reported at once, each as ``params.yaml: section.key ...``.
 
-A parameter of ``prepare`` or ``train`` may have two values, ``scratch`` and ``pretrained``:
-``model.weights`` decides which one counts. What `load_params` returns has plain values only.
+A parameter of ``prepare``, ``train`` or ``evaluate`` may have two values, ``scratch`` and
+``pretrained``: ``model.weights`` decides which one counts. What `load_params` returns has plain
+values only.
 """
 
 import math
@@ -26,7 +27,7 @@ STARTS = ("scratch", "pretrained")
 FOLDS_SLACK = 0.01
 """How far folds x test_fraction may be from 1: a third is written as 0.333."""
 
-SECTIONS_WITH_STARTS = ("prepare", "train")
+SECTIONS_WITH_STARTS = ("prepare", "train", "evaluate")
 """The sections whose parameters may have two values."""
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
@@ -179,6 +180,8 @@ class Evaluate(Section):
     """The test of the trained model."""
 
     device: Device
+    second_view_scale: Annotated[float, Field(ge=1, le=2)]
+    """Photos are also shown enlarged by this factor, and the answers averaged; 1 does not."""
     answered_fraction: Annotated[float, Field(gt=0, le=1)]
     """Share of photos to answer; of the others, those of the least confidence, it is unsure."""
 

@@ -15,6 +15,7 @@ or through ``dvc repro``.
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,7 @@ from stages.evaluate.coverage import choose_threshold, coverage_curve, measure_a
 from stages.evaluate.metrics import DECIMALS, Labels, measure
 from stages.evaluate.mistakes import draw_mistakes
 from stages.evaluate.model_card import write_model_card
-from stages.evaluate.predicting import check_fit, predict
+from stages.evaluate.predicting import check_fit, check_view, predict
 
 METRICS = Path("metrics")
 PROBABILITY_DECIMALS = 6
@@ -60,6 +61,10 @@ def main() -> None:
     set_up_torch(params.runtime.evaluate_threads)
     store, classifier = open_store(), load_classifier(MODELS, device, calibrated=False)
     check_fit(store, classifier)
+    scale = params.evaluate.second_view_scale
+    plain = Calibration(weights_sha256=classifier.card.weights_sha256, second_view_scale=scale)
+    classifier = replace(classifier, calibration=plain)
+    check_view(classifier)
 
     calibration = calibrate(classifier, store, params.evaluate.answered_fraction)
     untempered = predict(classifier, store, "test")
@@ -91,14 +96,13 @@ def calibrate(classifier: Classifier, store: Store, answered_fraction: float) ->
     """Fit the temperature to the validation split, and choose the threshold on it."""
     labels = store.labels[store.indices("validation")]
     probabilities = predict(classifier, store, "validation")
-    calibration = Calibration(weights_sha256=classifier.card.weights_sha256)
     if len(labels) < FEWEST_PHOTOS:
         print(
             f"the validation split has {len(labels)} photos, fewer than {FEWEST_PHOTOS}: "
             "probabilities stay as they are, and every photo is answered",
             file=sys.stderr,
         )
-        return calibration
+        return classifier.calibration
     temperature = fit_temperature(labels, probabilities)
     confidence = temper(probabilities, temperature).max(axis=1)
     found = {
@@ -106,7 +110,7 @@ def calibrate(classifier: Classifier, store: Store, answered_fraction: float) ->
         "answered_fraction": answered_fraction,
         "threshold": choose_threshold(confidence, answered_fraction),
     }
-    return calibration.model_copy(update=found)
+    return classifier.calibration.model_copy(update=found)
 
 
 def measure_calibration(

@@ -1,6 +1,8 @@
 """The classifier's predictions on a split of the store."""
 
-from stages.common.classifier import MODELS, Classifier, Probabilities
+import torch
+
+from stages.common.classifier import MODELS, Classifier, Probabilities, to_input, views
 from stages.common.errors import UserError
 from stages.common.store import STORE, Split, Store
 
@@ -22,6 +24,23 @@ def check_fit(store: Store, classifier: Classifier) -> None:
             f"manifest.csv {theirs[1][:12] or 'unknown'}, here {meta.manifest_sha256[:12]}), so it "
             "may have seen these test photos; train on this store with `dvc repro`"
         )
+
+
+@torch.inference_mode()
+def check_view(classifier: Classifier) -> None:
+    """Refuse a second view that the network cannot take: some are made for images of one size."""
+    card, scale = classifier.card, classifier.calibration.second_view_scale
+    side = card.image_size_px
+    black = torch.zeros(1, side, side, 3, dtype=torch.uint8, device=classifier.device)
+    *_, largest = views(to_input(black, card), scale)
+    try:
+        classifier.network(largest)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(
+            f"params.yaml: evaluate.second_view_scale is {scale:g}, but {card.architecture} cannot "
+            f"take images of {largest.shape[3]} px: {reason:.100}; set it to 1"
+        ) from error
 
 
 def predict(classifier: Classifier, store: Store, split: Split = "test") -> Probabilities:

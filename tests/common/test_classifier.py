@@ -1,12 +1,15 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from torch.nn import functional as F
 
 from stages.common.classifier import (
+    Calibration,
     Classifier,
     ModelCard,
     load_classifier,
@@ -71,9 +74,22 @@ def test_a_mirrored_photo_gets_the_same_prediction(classifier: Classifier, image
     np.testing.assert_allclose(mirrored, classifier.probabilities(images), rtol=1e-5)
 
 
+def test_a_second_view_is_averaged_in(classifier: Classifier, images: Images) -> None:
+    both = replace(classifier, calibration=Calibration(second_view_scale=1.5))
+    with torch.inference_mode():
+        seen = to_input(torch.from_numpy(images), CARD)
+        enlarged = F.interpolate(seen, size=(48, 48), mode="bilinear")
+        every = [seen, seen.flip(3), enlarged, enlarged.flip(3)]
+        expected = sum(classifier.network(view).softmax(dim=1) for view in every) / 4
+    np.testing.assert_allclose(both.probabilities(images), expected.numpy(), rtol=1e-4)
+    assert not np.allclose(both.probabilities(images), classifier.probabilities(images), rtol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1, 1.5])
 def test_a_photos_prediction_depends_on_that_photo_alone(
-    classifier: Classifier, images: Images
+    classifier: Classifier, images: Images, scale: float
 ) -> None:
+    classifier = replace(classifier, calibration=Calibration(second_view_scale=scale))
     together = classifier.probabilities(images)
     alone = np.concatenate([classifier.probabilities(images[i : i + 1]) for i in range(70)])
     np.testing.assert_array_equal(alone, together)

@@ -49,7 +49,12 @@ def test_scientific_notation_is_a_number(params_file: Path, written: str, meant:
         ("train", "lr", float("inf"), "train.lr must be a finite number, got inf"),
         ("train", "device", "gpu", "must be 'auto', 'cpu', 'cuda' or 'mps', got 'gpu'"),
         ("train", "treads", 2, "train.treads is unknown; did you mean train.threads?"),
-        ("evaluate", "zzz", 2, "evaluate.zzz is unknown; known here: device, answered_fraction"),
+        (
+            "evaluate",
+            "zzz",
+            2,
+            "evaluate.zzz is unknown; known here: device, second_view_scale, answered_fraction",
+        ),
         ("train", "warmup_fraction", 1, "train.warmup_fraction must be below 1, got 1"),
         ("train", "processes", 99, "train.processes must be at most train.batch_size = "),
         ("data", "photos", "", "data.photos must be not empty, got ''"),

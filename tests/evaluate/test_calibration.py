@@ -1,17 +1,22 @@
 """A temperature that makes the network as sure as it is right, and a threshold for "unsure"."""
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
 from scipy.special import softmax
+from torch import nn
 
 from stages.common.classifier import Calibration, Classifier, Probabilities, temper
 from stages.common.errors import UserError
 from stages.common.store import Store
+from stages.evaluate import __main__ as evaluate
 from stages.evaluate.__main__ import calibrate
 from stages.evaluate.calibration import bin_by_confidence, calibration_error, fit_temperature
 from stages.evaluate.coverage import choose_threshold, coverage_curve, measure_answered
+from stages.evaluate.predicting import check_view
 
 
 def true_model(photos: int, seed: int = 0) -> tuple[npt.NDArray[np.int64], Probabilities]:
@@ -93,8 +98,31 @@ def test_a_small_validation_split_is_told_and_calibrates_nothing(
     store: Store, classifier: Classifier, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = calibrate(classifier, store, 0.9)
-    assert found == Calibration(weights_sha256="")
+    assert found == Calibration()
     assert "validation split has 10 photos, fewer than 20" in capsys.readouterr().err
+
+
+def test_a_calibration_is_of_predictions_with_the_second_view(
+    store: Store, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "FEWEST_PHOTOS", 2)
+    twice = replace(classifier, calibration=Calibration(second_view_scale=1.5))
+    one, both = (calibrate(each, store, 0.9) for each in (classifier, twice))
+    assert (one.second_view_scale, both.second_view_scale) == (1, 1.5)
+    assert one.threshold != both.threshold
+
+
+def test_a_network_for_one_image_size_has_no_second_view(
+    store: Store, classifier: Classifier
+) -> None:
+    fixed = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2))
+    check_view(Classifier(fixed, classifier.card))
+    with pytest.raises(
+        UserError, match=r"second_view_scale is 1\.25, but flowernet cannot take"
+    ) as e:
+        check_view(Classifier(fixed, classifier.card, Calibration(second_view_scale=1.25)))
+    assert str(e.value).endswith("set it to 1")
+    assert "\n" not in str(e.value)
 
 
 def test_a_calibration_is_used_by_whoever_predicts(store: Store, classifier: Classifier) -> None:

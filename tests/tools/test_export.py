@@ -93,9 +93,9 @@ def test_a_network_of_timm_is_saved_and_exported_as_any_other(tmp_path: Path) ->
     np.testing.assert_allclose(found, trained.probabilities(images), atol=1e-5)
 
 
-def test_the_temperature_is_in_the_file_and_the_threshold_in_its_metadata(store: Store) -> None:
+def test_the_calibration_is_in_the_file_and_the_threshold_in_its_metadata(store: Store) -> None:
     plain = make_classifier(store=store)
-    calibration = Calibration(weights_sha256="", temperature=0.4, threshold=0.7)
+    calibration = Calibration(second_view_scale=1.25, temperature=0.4, threshold=0.7)
     sure = Classifier(plain.network, plain.card, calibration)
     content = convert(sure)
     assert compare(content, sure, store) < TOLERANCE / 100

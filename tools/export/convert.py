@@ -8,13 +8,14 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from stages.common.classifier import Classifier, average_views, to_input
+from stages.common.classifier import Classifier, average, to_input, views
 
 STEPS = (
     "Turn the photo upright by its EXIF orientation; convert it to RGB, transparency on white; "
     "scale its shorter side to image_size_px with a Hamming filter and crop the middle of the "
     "longer one; give the bytes as they are. Normalization with mean and std, the average over the "
-    "photo and its mirror image, and the temperature are in the model. Below the threshold, the "
+    "photo's views (its mirror image, and both enlarged), and the temperature are in the model. "
+    "Below the threshold, the "
     'answer is "unsure".'
 )
 
@@ -22,20 +23,21 @@ STEPS = (
 class Graph(nn.Module):
     """What the file holds: from photos as bytes to probabilities.
 
-    Normalization and the mirror image are inside, to leave other programs little to get wrong.
+    Normalization and the other views are inside, to leave other programs little to get wrong.
     """
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
         self.network = classifier.network
         self.card = classifier.card
-        self.temperature = classifier.calibration.temperature
+        self.calibration = classifier.calibration
 
     def forward(self, images: Tensor) -> Tensor:
         """Map uint8 (B, S, S, 3) to float32 (B, classes)."""
         inputs = to_input(images, self.card)
-        probabilities = average_views(self.network(inputs), self.network(inputs.flip(3)))
-        return (probabilities.log() / self.temperature).softmax(dim=1)
+        seen = views(inputs, self.calibration.second_view_scale)
+        probabilities = average([self.network(view) for view in seen])
+        return (probabilities.log() / self.calibration.temperature).softmax(dim=1)
 
 
 def convert(classifier: Classifier) -> bytes:
