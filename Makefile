@@ -7,12 +7,15 @@ BASE ?= main
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro report crossval test check verify kill-test bench
+.PHONY: help setup doctor repro report crossval test check verify kill-test bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv from requirements.lock (done by the other targets when needed)
+
+doctor: ## say whether this machine and clone are fine, without changing anything
+	@$(RUN) $$([ -x $(VENV)/bin/python ] && echo python || echo $(PYTHON)) -m tools.doctor
 
 repro: $(READY) repository ## run the pipeline: only the stages whose inputs changed
 	@$(RUN) dvc repro

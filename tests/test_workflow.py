@@ -99,7 +99,7 @@ def test_an_experiment_is_committed_and_reported(developer: Project, tmp_path: P
     assert page.startswith(MARKER)
     assert "against `origin/main`" in page
     assert "**dvc.lock is up to date**" in page
-    assert "| `train.lr` | `0.002` | `1e-05` |" in page
+    assert "| `train.lr` | `0.004` | `1e-05` |" in page
     assert "McNemar's exact test" in page or "none became right or wrong" in page
     assert "| `accuracy` | 0." in page
     assert "```mermaid" in page

@@ -32,7 +32,7 @@ def test_parameters_cannot_be_changed(params: Params) -> None:
 )
 def test_scientific_notation_is_a_number(params_file: Path, written: str, meant: float) -> None:
     text = params_file.read_text()
-    params_file.write_text(text.replace("lr: 0.002", f"lr: {written}"))
+    params_file.write_text(text.replace("lr: 0.004", f"lr: {written}"))
     assert load_params(params_file).train.lr == meant
 
 
@@ -108,7 +108,7 @@ def test_all_problems_are_reported_at_once(params_file: Path) -> None:
 def test_duplicate_key_is_named(params_file: Path) -> None:
     text = params_file.read_text().replace("  lr:", "  lr: 1.0\n  lr:")
     params_file.write_text(text)
-    line = text[: text.index("  lr: 0.002")].count("\n") + 1
+    line = text[: text.index("  lr: 0.004")].count("\n") + 1
     with pytest.raises(UserError, match=rf"line {line}: duplicate key 'lr'; keep one"):
         load_params(params_file)
 

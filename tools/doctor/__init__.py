@@ -1,0 +1,1 @@
+"""Says whether this machine and this clone are fine: ``make doctor``."""

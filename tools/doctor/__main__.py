@@ -1,0 +1,31 @@
+"""Say in ten lines whether this machine and this clone are fine, and what to do where not.
+
+Each line is ``ok``, ``note`` for what is worth knowing, or ``BAD`` for what keeps the pipeline from
+running; with one of those the exit code is 1. It changes nothing. Run it with ``make doctor``.
+"""
+
+import sys
+
+from tools.doctor.checks import CHECKS, Check, Finding
+
+
+def main() -> int:
+    """Print a line for each check; return the exit code."""
+    findings = [examine(check) for check in CHECKS.values()]
+    for subject, finding in zip(CHECKS, findings, strict=True):
+        print(f"{finding.level:4}  {subject:12}{finding.text}", flush=True)
+    return int(any(finding.level == "BAD" for finding in findings))
+
+
+def examine(check: Check) -> Finding:
+    """Return what a check finds; a doctor does not fall ill himself."""
+    try:
+        return check()
+    except ImportError as error:
+        return Finding("BAD", f"{error}; make the environment again: rm -r .venv; make setup")
+    except Exception as error:
+        return Finding("BAD", f"cannot be told: {type(error).__name__}: {error!s:.200}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""What is looked at. Only the standard library is imported before a check runs."""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+OLDEST_PYTHON = (3, 11)
+
+PLACEHOLDERS = (".gitignore", "DEFAULT", "none")
+"""Files in data/weights that hold no weights."""
+
+FREE_GIGABYTES = 2
+"""What a training on some thousand photos may need, beside the environment."""
+
+
+class Finding(NamedTuple):
+    """A line of the report, without its subject."""
+
+    level: Literal["ok", "note", "BAD"]
+    text: str
+
+
+def python() -> Finding:
+    """Check the interpreter."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info < OLDEST_PYTHON:
+        return Finding("BAD", f"{version}; 3.11 or newer is needed: make PYTHON=/path/to/python3")
+    return Finding("ok", f"{version}, {sys.executable}")
+
+
+def environment(lock: Path = Path("requirements.lock")) -> Finding:
+    """Compare the installed packages with the lock."""
+    from packaging.requirements import Requirement
+
+    lines = [line for line in lock.read_text(encoding="utf-8").splitlines() if "==" in line]
+    wanted = [Requirement(line.rstrip("\\ ")) for line in lines if line[0].isalnum()]
+    here = [each for each in wanted if each.marker is None or each.marker.evaluate()]
+    wrong = []
+    for requirement in here:
+        try:
+            if metadata.version(requirement.name) in requirement.specifier:
+                continue
+            wrong.append(f"{requirement.name} {metadata.version(requirement.name)}")
+        except metadata.PackageNotFoundError:
+            wrong.append(f"no {requirement.name}")
+    if wrong:
+        return Finding(
+            "note",
+            f"{len(wrong)} of {len(here)} packages are not as in {lock} ({', '.join(wrong[:3])}"
+            f"{', ...' if len(wrong) > 3 else ''}); for the same results: rm -r .venv; make setup",
+        )
+    return Finding("ok", f"all {len(here)} packages are as in {lock}")
+
+
+def pytorch() -> Finding:
+    """Import PyTorch and torchvision, and use both."""
+    import torch
+    import torchvision
+
+    boxes = torch.tensor([[0.0, 0, 1, 1]])
+    torchvision.ops.nms(boxes, torch.ones(1), 0.5)  # fails if the two do not fit
+    return Finding("ok", f"torch {torch.__version__}, torchvision {torchvision.__version__}")
+
+
+def parameters() -> Finding:
+    """Read params.yaml."""
+    from stages.common.errors import UserError
+    from stages.common.params import load_params
+
+    try:
+        params = load_params()
+    except UserError as error:
+        first, *others = str(error).splitlines()
+        return Finding("BAD", first + (f" (and {len(others)} more)" if others else ""))
+    return Finding("ok", f"params.yaml: {params.model.name}, weights {params.model.weights}")
+
+
+def device() -> Finding:
+    """Say what a training would compute on, and how precisely."""
+    import torch
+
+    from stages.common.device import choose_device, choose_precision
+    from stages.common.network import build_network
+    from stages.common.params import load_params
+
+    params = load_params()
+    chosen = choose_device(params.train.device, "train.device")
+    network = build_network(params.model.name, params.model.width, classes=2)
+    precision = choose_precision(params.train.precision, chosen, network)
+    cpu = torch.cpu.get_capabilities()
+    name = cpu.get("cpu_name") or cpu.get("architecture")
+    if chosen.type == "cuda":
+        name = torch.cuda.get_device_name(chosen)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    text = f"{chosen.type}, {name}, {cores} cores; trains in {precision}"
+    if chosen.type == "cpu" and cores is not None and cores < params.train.threads:
+        return Finding("note", f"{text}; train.threads is {params.train.threads}: more than cores")
+    return Finding("ok", text)
+
+
+def dvc() -> Finding:
+    """Read DVC's lock files, and its cache."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as repo:
+            stages = [stage for stage in repo.index.stages if stage.cmd]  # reads the lock files
+            cache = Path(repo.cache.local.path)
+    except DvcException as error:
+        return Finding("BAD", f"{error!s:.200}; `git checkout dvc.lock data/dvc.lock`")
+    if cache.exists() and not os.access(cache, os.R_OK | os.W_OK | os.X_OK):
+        return Finding("BAD", f"no permission for the cache {cache}; `chmod -R u+rwX` it")
+    return Finding("ok", f"{metadata.version('dvc')}, {len(stages)} stages, cache {cache}")
+
+
+def disk() -> Finding:
+    """Look at the free space."""
+    free = shutil.disk_usage(".").free / 1e9
+    if free < FREE_GIGABYTES:
+        return Finding("BAD", f"{free:.1f} GB free; a training needs about {FREE_GIGABYTES} GB")
+    return Finding("ok", f"{free:,.0f} GB free")
+
+
+def photos() -> Finding:
+    """Look for the photos."""
+    from stages.common.names import printable_name
+    from stages.common.params import load_params
+
+    path = Path(load_params().data.photos)
+    shown = printable_name(str(path))
+    if path == Path("data/demo") and not path.exists():
+        return Finding("ok", "the built-in garden; `dvc repro` draws it")
+    if not path.exists():
+        return Finding("BAD", f"data.photos: {shown} does not exist; name a folder or an archive")
+    if not os.access(path, os.R_OK):
+        return Finding("BAD", f"data.photos: no permission to read {shown}")
+    what = "folder" if path.is_dir() else f"archive of {path.stat().st_size / 1e6:,.0f} MB"
+    return Finding("ok", f"{shown}, a {what}")
+
+
+def weights() -> Finding:
+    """Look for the pretrained weights."""
+    from stages.common.names import printable_name
+    from stages.common.params import load_params
+    from stages.train.pretrained import WEIGHTS
+
+    name = load_params().model.weights
+    there = sorted(path.name for path in WEIGHTS.glob("*") if path.name not in PLACEHOLDERS)
+    shown = ", ".join(map(printable_name, there[:5]))
+    at_hand = f"in {WEIGHTS}: {shown}" if there else f"nothing in {WEIGHTS}"
+    if name == "none":
+        return Finding("ok", f"none needed; {at_hand}")
+    if name == "DEFAULT":
+        return Finding("note", f"DEFAULT: downloaded once, unless they are here; {at_hand}")
+    shown = printable_name(name)
+    if not (WEIGHTS / name).exists():
+        return Finding("BAD", f"model.weights is {shown}, but {at_hand}; copy it there")
+    return Finding("ok", f"{WEIGHTS}/{shown}")
+
+
+def state() -> Finding:
+    """Look for checkpoints that are left over, and for a remote."""
+    from dvc.repo import Repo
+
+    saved = [path for path in Path(".train_state").glob("*/checkpoint") if path.is_file()]
+    with Repo() as repo:
+        remote = repo.config["core"].get("remote")
+    shared = f"remote {remote}" if remote else "no remote: `dvc remote add -d NAME PLACE` to share"
+    if not saved:
+        return Finding("ok", f"no training is unfinished; {shared}")
+    hours = (time.time() - max(path.stat().st_mtime for path in saved)) / 3600
+    size = sum(path.stat().st_size for path in saved) / 1e6
+    return Finding(
+        "note",
+        f"{len(saved)} unfinished trainings ({size:,.0f} MB, the last {hours:,.1f} h ago): `dvc "
+        f"repro` resumes, `rm -r .train_state` forgets; {shared}",
+    )
+
+
+Check = Callable[[], Finding]
+
+CHECKS: dict[str, Check] = {
+    "Python": python,
+    "packages": environment,
+    "PyTorch": pytorch,
+    "parameters": parameters,
+    "device": device,
+    "DVC": dvc,
+    "disk": disk,
+    "photos": photos,
+    "weights": weights,
+    "state": state,
+}
