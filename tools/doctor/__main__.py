@@ -6,15 +6,17 @@ running; with one of those the exit code is 1. It changes nothing. Run it with `
 
 import sys
 
+from stages.common.errors import run_stage
 from tools.doctor.checks import CHECKS, Check, Finding
 
 
-def main() -> int:
-    """Print a line for each check; return the exit code."""
+def main() -> None:
+    """Print a line for each check."""
     findings = [examine(check) for check in CHECKS.values()]
     for subject, finding in zip(CHECKS, findings, strict=True):
         print(f"{finding.level:4}  {subject:12}{finding.text}", flush=True)
-    return int(any(finding.level == "BAD" for finding in findings))
+    if any(finding.level == "BAD" for finding in findings):
+        sys.exit(1)
 
 
 def examine(check: Check) -> Finding:
@@ -28,4 +30,4 @@ def examine(check: Check) -> Finding:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_stage(main)
