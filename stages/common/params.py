@@ -157,6 +157,8 @@ class Train(Section):
     """Smallest share of a photo that a training crop shows; 1 crops nothing."""
     color_jitter: Fraction
     """Strength of random changes in brightness, contrast and saturation; 0 changes nothing."""
+    distortion: Annotated[float, Field(ge=0, le=1)]
+    """Strength of one more change per photo, from rotation to an erased square; 0 makes none."""
     pretrained_lr_factor: Annotated[float, Field(ge=0, le=1)]
     """What the learning rate of pretrained weights is multiplied by; the head has the full one."""
     patience: Annotated[int, Field(ge=0)]

@@ -1,12 +1,21 @@
-"""Augmentation of a whole batch on the training device: crop, mirror, color.
+"""Augmentation of a whole batch on the training device: crop, mirror, color, one distortion.
 
 What happens to each photo in an epoch is drawn beforehand as a table from (seed, epoch) with a row
-per photo, so that it depends neither on the batch size, nor on the order, nor on a resume.
+per photo, so that it depends neither on the batch size, nor on the order, nor on a resume. All
+photos of a batch go through the same few operations; what is not meant for a photo changes nothing
+of it.
+
+References
+----------
+Müller and Hutter, "TrivialAugment: tuning-free yet state-of-the-art data augmentation" (2021): one
+distortion per photo, of a strength drawn evenly.
 """
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -20,6 +29,41 @@ CROP_ASPECT = 4 / 3
 
 GRAY = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the brightness of a pixel (ITU-R BT.601)."""
+
+DISTORTIONS = {
+    "none": 0,
+    "turn": np.pi / 6,  # radians
+    "slant": 0.3,  # horizontal shift per vertical distance
+    "tilt": 0.3,  # vertical shift per horizontal distance
+    "brightness": 0.6,
+    "contrast": 0.6,
+    "saturation": 0.9,
+    "sharpness": 1.5,  # of the difference to a blurred image that is added
+    "posterize": 5,  # bits that a color loses
+    "erase": 0.4,  # side of a square that is made gray, as a share of the image's
+}
+"""What is drawn for each photo, and how much of it there is at full strength."""
+
+Floats = npt.NDArray[np.float64]
+
+
+class Draws(NamedTuple):
+    """What happens to photos, a row each; float32 tensors."""
+
+    grid: Tensor
+    """(N, 2, 3): maps places in the crop to places in the photo, both from -1 to 1."""
+    color: Tensor
+    """(N, 3): factors of brightness, contrast and saturation."""
+    sharpness: Tensor
+    """(N,): how much of the difference to a blurred image is added."""
+    levels: Tensor
+    """(N,): of each color, 256 for all."""
+    hole: Tensor
+    """(N, 3): center and half the side of a square that is erased, in places from -1 to 1."""
+
+    def of(self, positions: Tensor) -> "Draws":
+        """Return the rows of some photos."""
+        return Draws(*(column[positions] for column in self))
 
 
 class Augmentation:
@@ -50,12 +94,14 @@ class Augmentation:
         device: torch.device | None = None,
     ) -> None:
         self._size_px = size_px
-        self._draws = draw_augmentation(params, epoch, n_photos).to(device)
-        self._mean = 255 * torch.tensor(card.mean).to(self._draws)
-        self._std = 255 * torch.tensor(card.std).to(self._draws)
+        self._distorts = params.distortion > 0
+        draws = draw_augmentation(params, epoch, n_photos)
+        self._draws = Draws(*(column.to(device) for column in draws))
+        self._mean = 255 * torch.tensor(card.mean).to(self._draws.color)
+        self._std = 255 * torch.tensor(card.std).to(self._draws.color)
 
     def __call__(self, images: Tensor, positions: Tensor) -> Tensor:
-        """Crop, mirror, recolor and normalize a batch.
+        """Crop, mirror, distort, recolor and normalize a batch.
 
         Parameters
         ----------
@@ -68,23 +114,19 @@ class Augmentation:
         float32 tensor of shape (B, 3, size_px, size_px)
             In channels-last memory format.
         """
-        draws = self._draws[positions.to(images.device, non_blocking=True)]
-        images = images.permute(0, 3, 1, 2).to(draws.dtype)
-        crops = crop(images, draws[:, :4], self._size_px)
-        inputs = recolor(crops, draws[:, 4:], self._mean, self._std)
+        draws = self._draws.of(positions.to(images.device, non_blocking=True))
+        images = images.permute(0, 3, 1, 2).to(draws.color.dtype)
+        inputs = crop(images, draws.grid, self._size_px)
+        if self._distorts:
+            inputs = posterize(sharpen(inputs, draws.sharpness), draws.levels)
+        inputs = recolor(inputs, draws.color, self._mean, self._std)
+        if self._distorts:
+            inputs = erase(inputs, draws.hole)
         return inputs.contiguous(memory_format=torch.channels_last)
 
 
-def draw_augmentation(params: Train, epoch: int, n_photos: int) -> Tensor:
-    """Draw an epoch's augmentation of every photo of the train split.
-
-    Returns
-    -------
-    float32 tensor of shape (n_photos, 7)
-        Columns: horizontal and vertical scale and shift of the sampling grid in the photo's
-        coordinates from -1 to 1 (a negative horizontal scale mirrors); factors of brightness,
-        contrast and saturation.
-    """
+def draw_augmentation(params: Train, epoch: int, n_photos: int) -> Draws:
+    """Draw an epoch's augmentation of every photo of the train split."""
     random = epoch_generator(params.seed, epoch, AUGMENTATION)
     area = random.uniform(params.min_crop_area, 1, n_photos)
     root_aspect = np.exp(random.uniform(-1, 1, n_photos) * np.log(CROP_ASPECT) / 2)
@@ -93,19 +135,76 @@ def draw_augmentation(params: Train, epoch: int, n_photos: int) -> Tensor:
     shift_x, shift_y = random.uniform(-1, 1, (2, n_photos)) * (1 - np.stack([width, height]))
     mirror = random.choice([-1, 1], n_photos)
     color = 1 + random.uniform(-1, 1, (3, n_photos)) * params.color_jitter
-    table = np.stack([width * mirror, height, shift_x, shift_y, *color], axis=1)
-    return torch.from_numpy(table.astype(np.float32))
+    amount = draw_distortions(random, n_photos, params.distortion)
+    cos, sin = np.cos(amount["turn"]), np.sin(amount["turn"])
+    grid = [
+        [width * mirror * cos, width * mirror * (amount["slant"] - sin), shift_x],
+        [height * (amount["tilt"] + sin), height * cos, shift_y],
+    ]
+    color += np.stack([amount[name] for name in ("brightness", "contrast", "saturation")])
+    hole_x, hole_y = random.uniform(-1, 1, (2, n_photos))
+    hole = np.stack([hole_x, hole_y, np.abs(amount["erase"])])
+    levels = 2 ** (8 - np.abs(amount["posterize"]))
+    return Draws(
+        _tensor(np.moveaxis(np.array(grid), 2, 0)),
+        _tensor(color.T),
+        _tensor(amount["sharpness"]),
+        _tensor(levels),
+        _tensor(hole.T),
+    )
 
 
-def crop(images: Tensor, draws: Tensor, size_px: int) -> Tensor:
-    """Sample each image's crop, (B, 3, S, S) to (B, 3, size_px, size_px), in one grid sample."""
-    scale_x, scale_y, shift_x, shift_y = draws[:, :, None].unbind(1)  # (B, 1)
-    places = torch.arange(size_px, dtype=draws.dtype, device=draws.device)
-    centers = (places + 0.5) * (2 / size_px) - 1
-    x = (centers * scale_x + shift_x)[:, None, :].expand(-1, size_px, -1)  # (B, size_px, size_px)
-    y = (centers * scale_y + shift_y)[:, :, None].expand(-1, -1, size_px)
-    grid = torch.stack([x, y], dim=3)
-    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+def draw_distortions(
+    random: np.random.Generator, n_photos: int, strength: float
+) -> dict[str, Floats]:
+    """Draw one distortion for each photo; return how much of each it gets, 0 of all the others."""
+    chosen = random.integers(len(DISTORTIONS), size=n_photos)
+    share = random.uniform(-strength, strength, n_photos)
+    return {
+        name: np.where(chosen == number, share * largest, 0.0)
+        for number, (name, largest) in enumerate(DISTORTIONS.items())
+    }
+
+
+def _tensor(values: Floats) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))
+
+
+def crop(images: Tensor, grid: Tensor, size_px: int) -> Tensor:
+    """Sample each image's crop, (B, 3, S, S) to (B, 3, size_px, size_px), in one grid sample.
+
+    What lies outside of the photo is its mirror image there.
+    """
+    shape = [len(images), 3, size_px, size_px]
+    places = F.affine_grid(grid, shape, align_corners=False)  # (B, size_px, size_px, 2)
+    return F.grid_sample(images, places, padding_mode="reflection", align_corners=False)
+
+
+def sharpen(images: Tensor, amount: Tensor) -> Tensor:
+    """Add to each image (B, 3, H, W) its difference to a blurred one; less than 0 blurs it."""
+    blurred = F.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
+    return torch.lerp(blurred, images, 1 + amount[:, None, None, None]).clamp(0, 255)
+
+
+def posterize(images: Tensor, levels: Tensor) -> Tensor:
+    """Round the colors of each image (B, 3, H, W), from 0 to 255, down to so many levels."""
+    step = 256 / levels[:, None, None, None]
+    rounded = (images / step).floor() * step + (step - 1) / 2
+    return torch.where(step > 1, rounded, images)
+
+
+def erase(images: Tensor, hole: Tensor) -> Tensor:
+    """Make a square in each normalized image (B, 3, H, W) gray, which is 0."""
+    height, width = images.shape[2:]
+    x, y, half = hole[:, :, None].unbind(1)  # (B, 1)
+    across = (_places(width, images) - x).abs() < half
+    down = (_places(height, images) - y).abs() < half
+    return images.masked_fill((down[:, :, None] & across[:, None, :])[:, None], 0)
+
+
+def _places(count: int, like: Tensor) -> Tensor:
+    """Return the centers of pixels in a row, from -1 to 1."""
+    return (torch.arange(count, dtype=like.dtype, device=like.device) + 0.5) * (2 / count) - 1
 
 
 def recolor(images: Tensor, factors: Tensor, mean: Tensor, std: Tensor) -> Tensor:

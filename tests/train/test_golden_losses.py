@@ -37,6 +37,7 @@ PARAMS = Train(
     first_image_size_px=24,
     min_crop_area=0.35,
     color_jitter=0.3,
+    distortion=0.5,
     pretrained_lr_factor=0.1,
     patience=0,
     precision="fp32",
@@ -46,8 +47,8 @@ PARAMS = Train(
 
 RUNTIME = Runtime(save_every_seconds=1000, loader_workers=0, evaluate_threads=1)
 
-TRAIN_LOSS = [0.804052, 0.162162, 0.104265]
-VAL_LOSS = [0.697471, 0.688603, 0.672224]
+TRAIN_LOSS = [0.779071, 0.170362, 0.089079]
+VAL_LOSS = [0.700198, 0.694885, 0.679000]
 LEARNING_RATE = [0.00347455, 0.0010765, 0.0]
 
 
