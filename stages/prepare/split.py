@@ -45,7 +45,9 @@ def assign_splits(photos: pd.DataFrame, prepare: Prepare) -> "pd.Series[str]":
             f"params.yaml: prepare.fold is {prepare.fold}, but the photos come with a test split "
             "of their own; set prepare.fold to 0, or prepare.given_splits to ignore"
         )
-    least = max(1 + len(wanted), prepare.folds if prepare.fold else 0)
+    least = 1 + len(wanted)
+    if prepare.fold:  # a half of three photos is two, which leaves none to train on
+        least = max(least, prepare.folds, 4 if prepare.folds == 2 else 0)
     free = photos[photos["given"].isin(["", "train"])]
     groups = free.sort_values("content_key").drop_duplicates("group")
     splits: dict[str, str] = {}

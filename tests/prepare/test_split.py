@@ -144,3 +144,9 @@ def test_a_given_test_split_has_no_other_fold():
     table.loc[:10, "given"] = "test"
     with pytest.raises(UserError, match=r"fold is 1, but the photos come with a test split"):
         split(table, fold=1)
+
+
+def test_half_of_three_photos_leaves_too_few_to_train_on():
+    split(photos(4, classes=1), fold=1, folds=2, test_fraction=0.5)
+    with pytest.raises(UserError, match=r"at least 4 photos .* for 2 folds: 'class 0' has 3;"):
+        split(photos(3, classes=1), fold=1, folds=2, test_fraction=0.5)
