@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from stages.common.device import Precision
 from stages.common.errors import UserError
-from stages.common.files import new_folder, write_bytes, write_json
+from stages.common.files import check_regular, new_folder, write_bytes, write_json
 from stages.common.network import build_network
 
 MODELS = Path("models")
@@ -53,13 +53,13 @@ class ModelCard(BaseModel):
     schema_version: Literal[1] = 1
     architecture: str
     """flowernet, or the name of a network of torchvision or timm."""
-    width: Annotated[int, Field(ge=1)]
+    width: Annotated[int, Field(ge=1, le=512)]
     """Of flowernet; it means nothing to others."""
-    classes: Annotated[list[str], Field(min_length=2)]
+    classes: Annotated[list[str], Field(min_length=2, max_length=100_000)]
     """In the order of the logits."""
-    image_size_px: Annotated[int, Field(ge=1)]
+    image_size_px: Annotated[int, Field(ge=1, le=1024)]
     """Side of the square that a photo is decoded to, as in the store."""
-    input_size_px: Annotated[int, Field(ge=1)]
+    input_size_px: Annotated[int, Field(ge=1, le=2048)]
     """Side of what the network sees: the square is scaled to it."""
     mean: Annotated[list[float], Field(min_length=3, max_length=3)]
     """Per channel, of values in [0, 1]."""
@@ -253,6 +253,12 @@ def load_classifier(folder: Path, device: torch.device, calibrated: bool = True)
         network = build_network(card.architecture, card.width, len(card.classes))
     except UserError as error:
         raise UserError(f"{folder}/model.json: architecture: {error}; {_REMEDY}") from error
+    expected = network.state_dict()
+    if other := [n for n, w in weights.items() if n in expected and w.dtype != expected[n].dtype]:
+        raise UserError(
+            f"{folder}/model.safetensors: {other[0]} is {weights[other[0]].dtype}, not "
+            f"{expected[other[0]].dtype}; {_REMEDY}"
+        )
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
@@ -298,6 +304,7 @@ def read_calibration(path: Path, card: ModelCard) -> Calibration:
 
 def _read_json(path: Path, kind: type[Content], remedy: str) -> Content:
     try:
+        check_regular(path)
         return kind.model_validate_json(path.read_bytes())
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}; {remedy}") from error
@@ -309,6 +316,7 @@ def _read_json(path: Path, kind: type[Content], remedy: str) -> Content:
 
 def _read_weights(path: Path, digest: str) -> dict[str, Tensor]:
     try:
+        check_regular(path)
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}; {_REMEDY}") from error

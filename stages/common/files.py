@@ -25,6 +25,18 @@ def partial_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.partial")
 
 
+def check_regular(path: Path) -> None:
+    """Refuse what is there but no regular file: reading a pipe waits, and a device may never end.
+
+    Raises
+    ------
+    OSError
+        Which says so.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
+
+
 @contextmanager
 def readable_os_errors(path: Path) -> Iterator[None]:
     """Turn an OSError of the block (a full disk, a lost permission) into a line naming `path`."""

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from stages.common.errors import UserError
+from stages.common.files import check_regular
 from stages.common.problems import describe_problem, shortened
 from stages.common.yaml12 import YamlError, parse_yaml
 
@@ -220,6 +221,7 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         With one line for each problem of the file.
     """
     try:
+        check_regular(path)
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise UserError(f"{path}: not found; run from the project's folder") from error

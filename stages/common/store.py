@@ -22,9 +22,10 @@ from typing import Annotated, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
 
 from stages.common.errors import UserError
+from stages.common.files import check_regular
 
 STORE = Path("data/prepared")
 SCHEMA: Literal[1] = 1
@@ -45,10 +46,10 @@ class StoreMeta(BaseModel):
     schema_version: Literal[1]
     classes: Annotated[list[str], Field(min_length=2)]
     """In the order of the labels."""
-    image_size_px: Annotated[int, Field(ge=1)]
+    image_size_px: Annotated[int, Field(ge=1, le=1024)]
     mean: Channels
     """Per channel over the train split, of values in [0, 1]."""
-    std: Channels
+    std: Annotated[list[PositiveFloat], Field(min_length=3, max_length=3)]
     counts: dict[Split, dict[str, int]]
     """Images per split and class."""
     images_sha256: Digest
@@ -101,11 +102,16 @@ def open_store(folder: Path = STORE, check_digests: bool = True) -> Store:
     if check_digests:
         _check_digest(folder / "manifest.csv", meta.manifest_sha256)
         _check_digest(folder / "images.npy", meta.images_sha256)
-    # A class may be called "None" or "007": text stays text.
-    manifest = pd.read_csv(
-        folder / "manifest.csv", keep_default_na=False, dtype=dict.fromkeys(TEXT_COLUMNS, str)
-    )
-    images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+    try:
+        # A class may be called "None" or "007": text stays text.
+        manifest = pd.read_csv(
+            folder / "manifest.csv", keep_default_na=False, dtype=dict.fromkeys(TEXT_COLUMNS, str)
+        )
+        images = np.lib.format.open_memmap(folder / "images.npy", mode="r")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: cannot be read: {error!s:.200}; {_remedy(folder)}") from error
+    if problem := _contradiction(manifest, meta):
+        raise UserError(f"{folder}/manifest.csv: {problem}; {_remedy(folder)}")
     size = meta.image_size_px
     expected = (sum(sum(counts.values()) for counts in meta.counts.values()), size, size, 3)
     if images.shape != expected or images.dtype != np.uint8 or len(manifest) != expected[0]:
@@ -117,32 +123,55 @@ def open_store(folder: Path = STORE, check_digests: bool = True) -> Store:
     return Store(meta, images, manifest)
 
 
+def _contradiction(manifest: pd.DataFrame, meta: StoreMeta) -> str:
+    """Say what readers rely on and the manifest does not keep; nothing where it does."""
+    if missing := {"path", "class", "label", "split"} - set(manifest):
+        return f"has no column {min(missing)}"
+    named = dict(enumerate(meta.classes))
+    if not (manifest["label"].map(named) == manifest["class"]).all():
+        return "labels and classes are not those of meta.json"
+    counts = manifest.groupby(["split", "class"]).size().to_dict()
+    said = {(s, name): n for s, row in meta.counts.items() for name, n in row.items() if n}
+    if counts != said:
+        return "splits do not have the photos that meta.json counts"
+    if empty := [split for split in SPLITS if not any(meta.counts.get(split, {}).values())]:
+        return f"there are no {empty[0]} photos"
+    return ""
+
+
 def _read_meta(path: Path) -> StoreMeta:
     try:
+        check_regular(path)
         content = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise UserError(f"{path}: not found; {_remedy(path.parent)}") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {error}; {_remedy(path.parent)}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        reason = f"{getattr(error, 'strerror', None) or error!s:.200}"
+        raise UserError(f"{path}: cannot be read: {reason}; {_remedy(path.parent)}") from error
     found = content.get("schema_version") if isinstance(content, dict) else None
     if found != SCHEMA:
         raise UserError(
-            f"{path}: schema_version must be {SCHEMA}, got {found}; {_remedy(path.parent)}"
+            f"{path}: schema_version must be {SCHEMA}, got {found!s:.20}; {_remedy(path.parent)}"
         )
     try:
         return StoreMeta.model_validate(content)
     except ValidationError as error:
         detail = error.errors()[0]
         name = ".".join(str(part) for part in detail["loc"])
-        raise UserError(f"{path}: {name}: {detail['msg']}; {_remedy(path.parent)}") from error
+        raise UserError(
+            f"{path}: {name:.80}: {detail['msg']:.200}; {_remedy(path.parent)}"
+        ) from error
 
 
 def _check_digest(path: Path, expected: str) -> None:
     try:
+        check_regular(path)
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error}; {_remedy(path.parent)}") from error
+        raise UserError(
+            f"{path}: cannot be read: {error.strerror}; {_remedy(path.parent)}"
+        ) from error
     if found != expected:
         raise UserError(
             f"{path}: is damaged: its sha256 is {found[:12]}..., meta.json says "

@@ -58,7 +58,8 @@ def count(photos: pd.DataFrame, classes: list[str]) -> dict[Split, dict[str, int
 def train_statistics(accepted: pd.DataFrame, side_px: int) -> tuple[list[float], list[float]]:
     """Return mean and standard deviation per channel over the train split, of values in [0, 1].
 
-    They come from whole-number sums, so no order of adding can change them.
+    They come from whole-number sums, so no order of adding can change them. A channel that is the
+    same everywhere gets the deviation of one level, for something to divide by.
     """
     train = accepted[accepted["split"] == "train"]
     values = len(train) * side_px**2
@@ -66,7 +67,7 @@ def train_statistics(accepted: pd.DataFrame, side_px: int) -> tuple[list[float],
     squares = [sum(channel) for channel in zip(*train["squares"], strict=True)]
     mean = [total / (255 * values) for total in sums]
     std = [
-        math.sqrt(values * square - total**2) / (255 * values)
+        max(math.sqrt(values * square - total**2) / values, 1) / 255
         for total, square in zip(sums, squares, strict=True)
     ]
     return mean, std

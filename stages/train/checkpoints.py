@@ -94,7 +94,7 @@ class Checkpoints:
 
     def load(self) -> StateDict | None:
         """Return the newest checkpoint that is intact and of this training, if there is one."""
-        for path in filter(Path.exists, (self._newest, self._older)):
+        for path in filter(Path.is_file, (self._newest, self._older)):
             try:
                 return self._read(path)
             except (OSError, ValueError) as error:
@@ -116,10 +116,13 @@ class Checkpoints:
     def _read(self, path: Path) -> StateDict:
         """Return a file's state; a ValueError says why it cannot be trusted."""
         content = _without_digest(path.read_bytes())
-        saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        if saved["key"] != self._document:
+        try:
+            saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            document, state = saved["key"], saved["state"]
+        except Exception as error:  # whatever a file of another kind makes PyTorch raise
+            raise ValueError(f"it is no checkpoint: {type(error).__name__}") from error
+        if document != self._document or not isinstance(state, dict):
             raise ValueError("it is of another training")
-        state: StateDict = saved["state"]
         return state
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from stages.common.classifier import ModelCard, read_card
 from stages.common.errors import UserError
+from stages.common.files import check_regular
 from stages.common.network import FLOWERNET, TIMM, default_weights, head_name
 from stages.common.params import Model
 
@@ -105,7 +106,9 @@ def load_pretrained_into(network: nn.Module, pretrained: Pretrained) -> frozense
     problems += [f"{name} is not in the network" for name in theirs if name not in ours]
     fitting = {}
     for name in (name for name in ours if name in theirs):
-        if theirs[name].shape == ours[name].shape:
+        if ours[name].is_floating_point() and not theirs[name].is_floating_point():
+            problems.append(f"{name} is {theirs[name].dtype}, in the network {ours[name].dtype}")
+        elif theirs[name].shape == ours[name].shape:
             fitting[name] = theirs[name]
         elif theirs[name].shape[1:] == ours[name].shape[1:] and len(ours[name]) == n_classes:
             head.add(name)  # some networks of timm have two
@@ -125,6 +128,7 @@ def load_pretrained_into(network: nn.Module, pretrained: Pretrained) -> frozense
 def _read(path: Path, digest: str = "") -> tuple[dict[str, Tensor], str]:
     """Return a file's weights and its sha256, which must start with `digest`."""
     try:
+        check_regular(path)
         content = path.read_bytes()
     except OSError as error:
         raise UserError(
@@ -155,8 +159,12 @@ def _parse(path: Path, content: bytes) -> dict[str, Tensor]:
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     ):
         raise UserError(f"{HERE}: {path} holds more than a network's weights; {_SAVE}")
-    if broken := [name for name, value in state.items() if not value.isfinite().all()]:
-        raise UserError(f"{HERE}: {path}: {broken[0]} is not finite; take weights that are whole")
+    for name, value in state.items():
+        kind = value.layout, value.device.type, value.is_complex(), value.is_quantized
+        if kind != (torch.strided, "cpu", False, False):
+            raise UserError(f"{HERE}: {path}: {name} is no plain tensor of numbers; {_SAVE}")
+        if not value.double().isfinite().all():
+            raise UserError(f"{HERE}: {path}: {name} is not finite; take weights that are whole")
     return state
 
 

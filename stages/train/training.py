@@ -153,8 +153,14 @@ class Training:
 
     def resume(self, checkpoint: StateDict) -> None:
         """Continue from what `save` saved."""
-        self.clock.load_state_dict(checkpoint.pop("clock"))
-        self.state.load_state_dict(checkpoint)
+        try:
+            self.clock.load_state_dict(checkpoint.pop("clock"))
+            self.state.load_state_dict(checkpoint)
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise UserError(
+                f"the checkpoint does not fit this training ({type(error).__name__}: "
+                f"{error!s:.100}); start anew with `FLOWERBED_FRESH=1 dvc repro`"
+            ) from error
         if self.world.is_main and self.state.history:
             write_history(self.state.history)  # DVC removed what the interrupted run wrote
         print(

@@ -1,4 +1,6 @@
+import hashlib
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
 from stages.common.classifier import (
@@ -119,6 +122,9 @@ def test_a_flipped_weight_byte_is_detected(models: Path) -> None:
         ({"architecture": "resnet"}, r"model\.json: architecture"),
         ({"width": 16}, r"model\.safetensors does not fit model\.json"),
         ({"unknown": 1}, r"model\.json: unknown"),
+        ({"width": 100_000}, r"model\.json: width"),
+        ({"image_size_px": 10**9}, r"model\.json: image_size_px"),
+        ({"input_size_px": 10**9}, r"model\.json: input_size_px"),
         ({"mean": [0.5]}, r"model\.json: mean"),
     ],
 )
@@ -130,6 +136,27 @@ def test_a_model_card_that_does_not_fit_is_refused(
     with pytest.raises(UserError, match=message) as caught:
         load_classifier(models, CPU)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float16, torch.complex64])
+def test_weights_of_another_type_are_refused(models: Path, dtype: torch.dtype) -> None:
+    weights = load_file(models / "model.safetensors")
+    weights["head.weight"] = weights["head.weight"].to(dtype)
+    save_file(weights, models / "model.safetensors")
+    card = json.loads((models / "model.json").read_text())
+    digest = hashlib.sha256((models / "model.safetensors").read_bytes()).hexdigest()
+    (models / "model.json").write_text(json.dumps(card | {"weights_sha256": digest}))
+    with pytest.raises(UserError, match=rf"head\.weight is {dtype}, not torch\.float32"):
+        load_classifier(models, CPU)
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors", "calibration.json"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_refused_and_not_waited_for(models: Path, name: str, make) -> None:
+    (models / name).unlink(missing_ok=True)
+    make(models / name)
+    with pytest.raises(UserError, match=rf"{name}: cannot be read: is no regular file"):
+        load_classifier(models, CPU)
 
 
 def test_a_missing_file_is_named(models: Path) -> None:

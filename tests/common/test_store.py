@@ -1,9 +1,13 @@
 """A store is trusted only after it was checked."""
 
+import hashlib
 import json
+import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from stages.common.errors import UserError
@@ -94,6 +98,86 @@ def test_meta_that_is_no_meta_is_refused(folder: Path, content: str):
 def test_files_that_do_not_fit_each_other_are_refused(folder: Path):
     change_meta(folder, image_size_px=16)
     with pytest.raises(UserError, match="do not fit each other"):
+        open_store(folder)
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def change_manifest(folder: Path, text: str) -> None:
+    """Write a manifest whose digest is right."""
+    (folder / "manifest.csv").write_text(text)
+    change_meta(folder, manifest_sha256=digest(folder / "manifest.csv"))
+
+
+SENSELESS = {
+    "": "cannot be read: No columns",
+    "path,label\na,0\n": "has no column class",
+    '\0\n"': "manifest",
+}
+
+
+@pytest.mark.parametrize("text", SENSELESS)
+def test_a_manifest_without_sense_is_refused_whatever_its_digest(folder: Path, text: str):
+    change_manifest(folder, text)
+    with pytest.raises(UserError, match=rf"{SENSELESS[text]}.*; make .* again") as caught:
+        open_store(folder)
+    assert "\n" not in str(caught.value)
+
+
+def without_validation(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(split=table["split"].replace("validation", "train"))
+
+
+CONTRADICTIONS = {
+    "labels and classes are not those": lambda table: table.assign(label=1 - table["label"]),
+    "labels and classes are not those of": lambda table: table.assign(label=7),
+    "splits do not have the photos": without_validation,
+    "splits do not have the photos that": lambda table: table.assign(split="tset"),
+    "splits do not have": lambda table: table.iloc[1:],
+}
+
+
+@pytest.mark.parametrize("message", CONTRADICTIONS)
+def test_a_manifest_that_contradicts_the_meta_data_is_refused(folder: Path, message: str):
+    table = pd.read_csv(folder / "manifest.csv", dtype={"class": str})
+    change_manifest(folder, CONTRADICTIONS[message](table).to_csv(index=False))
+    with pytest.raises(UserError, match=rf"manifest\.csv: {message}"):
+        open_store(folder)
+
+
+def test_a_store_without_validation_photos_is_refused(folder: Path):
+    table = without_validation(pd.read_csv(folder / "manifest.csv", dtype={"class": str}))
+    change_manifest(folder, table.to_csv(index=False))
+    counts = table.groupby(["split", "class"]).size().unstack(fill_value=0).to_dict("index")
+    change_meta(folder, counts=counts)
+    with pytest.raises(UserError, match=r"manifest\.csv: there are no validation photos"):
+        open_store(folder)
+
+
+@pytest.mark.parametrize("kind", ["npz", "cut", "pickle"])
+def test_an_array_of_another_kind_is_refused_whatever_its_digest(folder: Path, kind: str):
+    path = folder / "images.npy"
+    images = np.load(path)
+    if kind == "npz":
+        np.savez(folder / "images.npz", images=images)
+        (folder / "images.npz").rename(path)
+    elif kind == "cut":
+        path.write_bytes(path.read_bytes()[:5000])
+    else:
+        np.save(path, np.array([{"a": 1}], dtype=object))
+    change_meta(folder, images_sha256=digest(path))
+    with pytest.raises(UserError, match=r"cannot be read: .*; make .* again"):
+        open_store(folder)
+
+
+@pytest.mark.parametrize("name", ["meta.json", "manifest.csv", "images.npy"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, partial(os.symlink, "/dev/zero")])
+def test_what_is_no_file_is_refused_and_not_waited_for(folder: Path, name: str, make):
+    (folder / name).unlink()
+    make(folder / name)
+    with pytest.raises(UserError, match=rf"{name}: cannot be read: is no regular file"):
         open_store(folder)
 
 

@@ -1,6 +1,7 @@
 import errno
+import hashlib
+import io
 import os
-import pickle
 import subprocess
 import sys
 import time
@@ -161,10 +162,33 @@ def test_only_the_newest_few_keys_are_kept(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == KEYS_KEPT
 
 
-def test_nothing_is_loaded_as_a_pickle(checkpoints: Checkpoints) -> None:
+def test_nothing_is_loaded_as_a_pickle(
+    checkpoints: Checkpoints, capsys: pytest.CaptureFixture[str]
+) -> None:
     checkpoints.save({"harm": subprocess.Popen})
-    with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
-        checkpoints.load()
+    assert checkpoints.load() is None
+    assert "is not used: it is no checkpoint: UnpicklingError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [[], {"key": 1}, {"state": {}}, "text", 7])
+def test_content_of_another_kind_with_a_right_digest_is_not_used(
+    checkpoints: Checkpoints, capsys: pytest.CaptureFixture[str], content: object
+) -> None:
+    checkpoints.save({"epoch": 1})
+    checkpoints.save({"epoch": 2})
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    digest = hashlib.sha256(buffer.getvalue()).digest()
+    (checkpoints.folder / "checkpoint").write_bytes(digest + buffer.getvalue())
+    assert checkpoints.load() == {"epoch": 1}
+    assert "is not used: it is no checkpoint" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_in_a_checkpoints_place_is_not_read(checkpoints: Checkpoints, make) -> None:
+    checkpoints.folder.mkdir(parents=True)
+    make(checkpoints.folder / "checkpoint")
+    assert checkpoints.load() is None
 
 
 def test_the_checkpoints_of_running_trainings_are_never_dropped(tmp_path: Path) -> None:

@@ -85,6 +85,36 @@ def test_a_card_that_describes_no_model_is_refused(saved: Path, card: str) -> No
         load_pretrained(model(saved))
 
 
+ODD_TENSORS = {
+    "complex": lambda weight: weight.to(torch.complex64),
+    "sparse": lambda weight: weight.to_sparse(),
+    "sparse rows": lambda weight: weight.flatten(1).to_sparse_csr(),
+    "meta": lambda weight: weight.to("meta"),
+    "quantized": lambda weight: torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_TENSORS)
+@pytest.mark.filterwarnings("ignore")
+def test_weights_that_are_no_plain_numbers_are_refused(saved: Path, kind: str) -> None:
+    weights = build_flowernet(8, 3).state_dict()
+    weights["stem.0.0.weight"] = ODD_TENSORS[kind](weights["stem.0.0.weight"])
+    torch.save(weights, saved / "odd.pth")
+    with pytest.raises(UserError, match=r"odd\.pth") as caught:
+        load_pretrained(model(saved / "odd.pth", "squeezenet1_1"))
+    assert "\n" not in str(caught.value)
+
+
+def test_whole_numbers_are_no_weights(saved: Path) -> None:
+    weights = build_flowernet(8, 3).state_dict()
+    weights["stem.0.0.weight"] = weights["stem.0.0.weight"].to(torch.int8)
+    save_file(weights, saved / "model.safetensors")
+    pretrained = load_pretrained(model(saved))
+    assert pretrained is not None
+    with pytest.raises(UserError, match=r"stem\.0\.0\.weight is torch\.int8, in the network"):
+        load_pretrained_into(build_flowernet(8, 3), pretrained)
+
+
 def test_weights_that_are_not_finite_are_refused(saved: Path) -> None:
     weights = build_flowernet(8, 3).state_dict()
     weights["stem.0.1.running_mean"][2] = float("nan")

@@ -91,6 +91,17 @@ def test_a_stopped_training_resumes_to_the_same_bytes(
     assert all(torch.equal(weights[name], again[name]) for name in weights)
 
 
+@pytest.mark.parametrize("state", [{"clock": {}}, {"clock": {"total": "long"}}, {"clock": 7}])
+def test_a_checkpoint_without_sense_is_one_clear_line(
+    store: Store, params: Params, state: dict[str, object]
+) -> None:
+    training = new_training(store, params.train)
+    new_checkpoints().clear()
+    new_checkpoints().save(state)
+    with pytest.raises(UserError, match=r"checkpoint does not fit .*; start anew with `FLOWERBED"):
+        training.run(new_checkpoints(), StopRequest())
+
+
 def test_another_seed_is_another_training(store: Store, params: Params) -> None:
     first, _ = train(store, params.train)
     other, _ = train(store, params.train.model_copy(update={"seed": 1}))
