@@ -1,5 +1,6 @@
 """Errors that the user can mend, and how a stage reports them."""
 
+import errno
 import io
 import os
 import sys
@@ -33,5 +34,15 @@ def run_stage(main: Callable[[], None]) -> None:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:  # the reader of our output has left, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         sys.exit(141)
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename:
+            raise
+        _discard_output()
+        sys.exit(f"the output cannot be written: {error.strerror}")
+
+
+def _discard_output() -> None:
+    """Send what is still to be printed nowhere, or Python would fail on it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -59,6 +59,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     """
     partial = partial_name(path)
     with readable_os_errors(path):
+        check_regular(path)  # as root, a rename replaces even a device
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with partial.open("wb") as file:
@@ -100,7 +101,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     with _only_writer(path):
         with readable_os_errors(path):
             _finish_replacement(path, partial)
-            if path.is_file():
+            if path.exists() and not path.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
             partial.mkdir()
         try:

@@ -174,6 +174,23 @@ def test_a_folder_behind_a_link_is_replaced_where_it_is(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "disk").iterdir()] == ["models"]
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path, make) -> None:
+    make(tmp_path / "place")
+    before = (tmp_path / "place").stat().st_mode
+    with pytest.raises(UserError, match="place: cannot be written: is no regular file"):
+        write_bytes(tmp_path / "place", b"content")
+    assert (tmp_path / "place").stat().st_mode == before
+    assert [path.name for path in tmp_path.iterdir()] == ["place"]
+
+
+def test_a_pipe_is_not_replaced_by_a_folder(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "place")
+    with pytest.raises(UserError, match="place: cannot be written"), new_folder(tmp_path / "place"):
+        pass
+    assert (tmp_path / "place").is_fifo()
+
+
 def test_a_file_is_not_replaced_by_a_folder(tmp_path: Path) -> None:
     (tmp_path / "models").touch()
     with (

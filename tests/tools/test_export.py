@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -188,8 +189,16 @@ def test_a_missing_extra_is_one_clear_line(export: Path, monkeypatch: pytest.Mon
     assert not export.exists()
 
 
-def test_a_folder_in_the_way_is_one_clear_line(export: Path) -> None:
-    export.mkdir()
-    with pytest.raises(UserError, match=r"flowers\.onnx: cannot be written"):
+@pytest.mark.parametrize("name", ["", ".", "/", "..", "folder", "pipe"])
+def test_what_is_no_name_of_a_file_is_refused_before_the_work(
+    export: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    monkeypatch.chdir(export.parent)
+    Path("folder").mkdir()
+    os.mkfifo("pipe")
+    monkeypatch.setattr(sys, "argv", ["export", "lost", "--onnx", name])
+    with pytest.raises(SystemExit) as ended:
         command.main()
-    assert list(export.parent.glob(".*.partial")) == []
+    assert ended.value.code == 2
+    assert f"--onnx: must name a file, as flowers.onnx, got {name!r}" in capsys.readouterr().err
+    assert Path("pipe").is_fifo()

@@ -35,6 +35,16 @@ from tools.predict.photos import MAX_BYTES, read_photo
 CLASSES = ("daisy", "rose", "tulip")
 
 
+def test_an_empty_name_is_no_folder(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["predict", ""])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "must name a photo or a folder, got nothing" in capsys.readouterr().err
+
+
 def draw_photo(path: Path, seed: int) -> None:
     """Draw soft blobs, 90 px high or more, so that scaling and cropping have work to do."""
     random = np.random.default_rng(seed)

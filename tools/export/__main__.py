@@ -53,7 +53,9 @@ def parse_options() -> argparse.Namespace:
         prog="python -m tools.export", description="Write the trained model as one ONNX file."
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="the model's folder: models")
-    parser.add_argument("--onnx", type=Path, required=True, metavar="FILE", help="what to write")
+    parser.add_argument(
+        "--onnx", type=file_to_write, required=True, metavar="FILE", help="what to write"
+    )
     parser.add_argument(
         "--store",
         type=Path,
@@ -62,6 +64,14 @@ def parse_options() -> argparse.Namespace:
         help=f"the store whose test split is predicted with both ({STORE})",
     )
     return parser.parse_args()
+
+
+def file_to_write(text: str) -> Path:
+    """Read the name of a file that may be there already, and no folder or device."""
+    path = Path(text)
+    if not path.name or (path.exists() and not path.is_file()):
+        raise argparse.ArgumentTypeError(f"must name a file, as flowers.onnx, got {text!r}")
+    return path
 
 
 def check_extra() -> None:

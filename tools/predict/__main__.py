@@ -48,7 +48,7 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tools.predict", description="Classify the flowers in photos."
     )
-    parser.add_argument("photos", type=Path, nargs="+", metavar="PHOTO|FOLDER")
+    parser.add_argument("photos", type=named, nargs="+", metavar="PHOTO|FOLDER")
     parser.add_argument(
         "--model", type=Path, default=MODELS, metavar="FOLDER", help=f"the model ({MODELS})"
     )
@@ -67,6 +67,13 @@ def parse_options() -> argparse.Namespace:
         "--csv", action="store_true", help="print path, rank, class, probability, unsure"
     )
     return parser.parse_args()
+
+
+def named(text: str) -> Path:
+    """Read a path; an empty one, as of an unset variable, would mean this folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("must name a photo or a folder, got nothing")
+    return Path(text)
 
 
 def positive(text: str) -> int:
