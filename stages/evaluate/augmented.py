@@ -23,7 +23,7 @@ from stages.train.schedule import image_sizes
 
 LOSS_CSV = Path("metrics/loss.csv")
 PHOTOS = 5
-TITLE = "Training photos as the network saw them: cropped, mirrored, recolored"
+TITLE = "Training photos as the network saw them"
 
 Pixels = npt.NDArray[np.uint8]
 Positions = npt.NDArray[np.int64]

@@ -40,7 +40,7 @@ DISTORTIONS = {
     "saturation": 0.9,
     "sharpness": 1.5,  # of the difference to a blurred image that is added
     "posterize": 5,  # bits that a color loses
-    "erase": 0.4,  # side of a square that is made gray, as a share of the image's
+    "erase": 0.4,  # side of a square in the mean color, as a share of the image's
 }
 """What is drawn for each photo, and how much of it there is at full strength."""
 
@@ -194,7 +194,7 @@ def posterize(images: Tensor, levels: Tensor) -> Tensor:
 
 
 def erase(images: Tensor, hole: Tensor) -> Tensor:
-    """Make a square in each normalized image (B, 3, H, W) gray, which is 0."""
+    """Give a square in each normalized image (B, 3, H, W) the mean color, which is 0."""
     height, width = images.shape[2:]
     x, y, half = hole[:, :, None].unbind(1)  # (B, 1)
     across = (_places(width, images) - x).abs() < half

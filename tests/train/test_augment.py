@@ -131,7 +131,7 @@ def test_posterizing_by_hand() -> None:
     assert found[0, 0, 0].tolist() == [31.5, 31.5, 95.5, 223.5]
 
 
-def test_an_erased_square_is_gray_and_the_rest_is_kept() -> None:
+def test_an_erased_square_has_the_mean_color_and_the_rest_is_kept() -> None:
     found = erase(photos(1, 8), torch.tensor([[-0.5, 0.5, 0.3]]))
     inside = torch.zeros(8, 8, dtype=torch.bool)
     inside[5:7, 1:3] = True  # below the middle, on the left
