@@ -19,14 +19,20 @@ class Stopped(SystemExit):
 
 
 class StopRequest:
-    """Remembers that SIGINT or SIGTERM came; a second one leaves at once."""
+    """Remembers that SIGINT or SIGTERM came; a second one leaves at once.
+
+    The end of DVC, which nobody may have told this process, counts as SIGTERM.
+    """
 
     def __init__(self) -> None:
         self.signal_number = 0
+        self._dvc = os.getppid() if "DVC_STAGE" in os.environ else None
 
     @property
     def is_asked(self) -> bool:
-        """Tell whether a signal came."""
+        """Tell whether a signal came, or DVC is gone."""
+        if self._dvc not in (None, os.getppid()):
+            self.signal_number = signal.SIGTERM
         return self.signal_number != 0
 
     def listen(self) -> None:

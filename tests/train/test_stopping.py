@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -39,3 +40,37 @@ def test_a_stop_has_the_exit_code_of_its_signal(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err == (
         "stopped by SIGTERM at epoch 1, batch 2; saved: the same command resumes from here\n"
     )
+
+
+TRAINER = """
+import time
+from stages.train.stopping import StopRequest
+stop = StopRequest()
+print("ready", flush=True)
+for _ in range(60):
+    if stop.is_asked:
+        print(stop.signal_number, flush=True)
+        break
+    time.sleep(0.05)
+else:
+    print("never told", flush=True)
+"""
+
+
+@pytest.mark.parametrize(("stage", "expected"), [("train", "15\n"), (None, "never told\n")])
+def test_the_end_of_dvc_alone_is_noticed(
+    stage: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell that ends, on the other hand, may have left the training running on purpose."""
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    if stage:
+        monkeypatch.setenv("DVC_STAGE", stage)
+    reading, writing = os.pipe()
+    child = f"{sys.executable} -c '{TRAINER}' & read line"
+    parent = subprocess.Popen(["sh", "-c", child], stdin=subprocess.PIPE, stdout=writing)
+    os.close(writing)
+    with os.fdopen(reading) as printed:
+        assert printed.readline() == "ready\n"
+        parent.kill()
+        parent.wait()
+        assert printed.readline() == expected
