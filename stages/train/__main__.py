@@ -9,6 +9,8 @@ import os
 import sys
 from pathlib import Path
 
+import torch
+
 from stages.common.classifier import Classifier, ModelCard, save_classifier
 from stages.common.device import choose_device, set_up_torch, why_bf16_is_slow
 from stages.common.errors import UserError, run_stage
@@ -16,7 +18,7 @@ from stages.common.params import Params, load_params
 from stages.common.store import open_store
 from stages.train.checkpoints import Checkpoints
 from stages.train.distributed import World, check_processes, is_launched, join_world
-from stages.train.initial import build_initial_model
+from stages.train.initial import InitialModel, build_initial_model
 from stages.train.key import check_same_training, describe_training
 from stages.train.probe import Probe
 from stages.train.stopping import StopRequest, ignore_signals
@@ -57,9 +59,7 @@ def train(params: Params, world: World) -> None:
         training.run(checkpoints, StopRequest())
         return
     warn_of_small_photos(start.card)
-    slow = why_bf16_is_slow(world.device, start.network)
-    if start.card.precision == "bf16" and slow:
-        print(f"warning: train.precision is bf16, but {slow}; set it to auto", file=sys.stderr)
+    warn_of_slow_precision(start, world.device)
     if start.may_know_test_photos:
         print(
             f"warning: data/weights/{params.model.weights} was trained on another store; if that "
@@ -91,6 +91,13 @@ def warn_of_small_photos(card: ModelCard) -> None:
             f"px of the weights: set prepare.image_size_px to {card.input_size_px}",
             file=sys.stderr,
         )
+
+
+def warn_of_slow_precision(start: InitialModel, device: torch.device) -> None:
+    """Say so if bfloat16 was asked for where single precision is as fast, or faster."""
+    reason = why_bf16_is_slow(device, start.network)
+    if start.card.precision == "bf16" and reason:
+        print(f"warning: train.precision is bf16, but {reason}; set it to auto", file=sys.stderr)
 
 
 def is_fresh() -> bool:

@@ -1,8 +1,12 @@
 import pytest
+import torch
 
 from stages.common.classifier import ModelCard
 from stages.common.errors import UserError
-from stages.train.__main__ import is_fresh, warn_of_small_photos
+from stages.common.params import Params
+from stages.common.store import Store
+from stages.train.__main__ import is_fresh, warn_of_slow_precision, warn_of_small_photos
+from stages.train.initial import build_initial_model
 
 
 @pytest.mark.parametrize(
@@ -41,3 +45,22 @@ def test_photos_smaller_than_the_weights_want_are_warned_of(
     warn_of_small_photos(card)
     warning = capsys.readouterr().err
     assert ("set prepare.image_size_px to 224" in warning) == (stored == 128)
+
+
+@pytest.mark.parametrize(("precision", "warns"), [("bf16", True), ("fp32", False)])
+def test_bfloat16_where_it_is_slow_is_warned_of(
+    params: Params,
+    store: Store,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    precision: str,
+    warns: bool,
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    train = params.train.model_copy(update={"precision": precision})
+    cpu = torch.device("cpu")
+    start = build_initial_model(params.model_copy(update={"train": train}), store.meta, cpu)
+    warn_of_slow_precision(start, cpu)
+    warning = capsys.readouterr().err
+    expected = "is bf16, but this processor has no fast instructions for it; set it to auto\n"
+    assert warning == ("warning: train.precision " + expected if warns else "")

@@ -73,18 +73,26 @@ class StopAfter(StopRequest):
         return super().is_asked
 
 
-@pytest.mark.parametrize("batch", [1, 2, 3, 4, 7, 9])
+@pytest.mark.parametrize(
+    ("batch", "precision"),
+    [*((batch, "fp32") for batch in (1, 2, 3, 4, 7, 9)), (2, "bf16"), (6, "bf16")],
+)
 def test_a_stopped_training_resumes_to_the_same_bytes(
-    store: Store, params: Params, capsys: pytest.CaptureFixture[str], batch: int
+    store: Store,
+    params: Params,
+    capsys: pytest.CaptureFixture[str],
+    batch: int,
+    precision: Precision,
 ) -> None:
-    expected, weights = train(store, params.train)
+    expected, weights = train(store, params.train, precision)
     new_checkpoints().clear()
-    stopped = new_training(store, params.train)
+    stopped = new_training(store, params.train, precision=precision)
     with pytest.raises(Stopped):
         stopped.run(new_checkpoints(), StopAfter(stopped, batch))
     assert stopped.state.schedulers[0].last_epoch == batch
     capsys.readouterr()
-    again = new_training(store, params.train).run(new_checkpoints(), StopRequest()).state_dict()
+    resumed = new_training(store, params.train, precision=precision)
+    again = resumed.run(new_checkpoints(), StopRequest()).state_dict()
     epoch, done = divmod(batch - 1, 3)
     assert f"resuming at epoch {epoch + 1}, batch {done + 2} " in capsys.readouterr().out
     assert Path("metrics/loss.csv").read_text() == expected
