@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -130,7 +131,7 @@ def without_validation(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(split=table["split"].replace("validation", "train"))
 
 
-CONTRADICTIONS = {
+CONTRADICTIONS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "labels and classes are not those": lambda table: table.assign(label=1 - table["label"]),
     "labels and classes are not those of": lambda table: table.assign(label=7),
     "splits do not have the photos": without_validation,

@@ -4,7 +4,7 @@ import pickle
 import re
 import threading
 import urllib.error
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,7 @@ def test_a_card_that_describes_no_model_is_refused(saved: Path, card: str) -> No
         load_pretrained(model(saved))
 
 
-ODD_TENSORS = {
+ODD_TENSORS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "complex": lambda weight: weight.to(torch.complex64),
     "sparse": lambda weight: weight.to_sparse(),
     "sparse rows": lambda weight: weight.flatten(1).to_sparse_csr(),
