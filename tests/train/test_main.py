@@ -1,12 +1,17 @@
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
 from stages.common.classifier import ModelCard
+from stages.common.device import cpu_multiplies_bf16
 from stages.common.errors import UserError
 from stages.common.params import Params
 from stages.common.store import Store
 from stages.train.__main__ import is_fresh, warn_of_slow_precision, warn_of_small_photos
 from stages.train.initial import build_initial_model
+from tests.project import Project
 
 
 @pytest.mark.parametrize(
@@ -64,3 +69,28 @@ def test_bfloat16_where_it_is_slow_is_warned_of(
     warning = capsys.readouterr().err
     expected = "is bf16, but this processor has no fast instructions for it; set it to auto\n"
     assert warning == ("warning: train.precision " + expected if warns else "")
+
+
+@pytest.mark.skipif(not cpu_multiplies_bf16(), reason="this processor trains in single precision")
+def test_a_checkpoint_in_bfloat16_is_not_used_in_single_precision(
+    finished: Project, tmp_path: Path
+) -> None:
+    ours = finished.copy(tmp_path / "ours")
+    ours.set("train", "precision", "auto")
+    ours.set("train", "epochs", 40)
+    process = ours.start(sys.executable, "-u", "-m", "stages.train")
+    assert process.stdout is not None
+    printed = ""
+    while "2/40" not in printed:
+        printed += process.stdout.readline()
+    process.terminate()
+    rest, _ = process.communicate(timeout=60)
+    assert "on cpu in bf16" in printed
+    assert "saved: the same command resumes from here" in rest
+    assert process.returncode == 143
+    again = ours.run(sys.executable, "-m", "stages.train", ONEDNN_MAX_CPU_ISA="AVX2")
+    assert "on cpu in fp32" in again
+    assert "checkpoints of other trainings, none of this one: starting anew" in again
+    assert '"precision": "fp32"' in (ours.folder / "models/model.json").read_text()
+    assert "resuming at epoch" in ours.run(sys.executable, "-m", "stages.train")
+    assert '"precision": "bf16"' in (ours.folder / "models/model.json").read_text()
