@@ -222,10 +222,10 @@ def test_folds_are_run_pooled_and_compared(project: Project) -> None:
     assert "Against `main`, on 72 photos of both: 0 became right, 0 became wrong" in page
 
     # A changed module, or parameter, makes the folds others.
-    project.set("train", "lr", 0.004)
+    project.set("train", "lr", 0.005)
     printed = crossval(project, code=1)
     assert re.search(r"fold \d of crossval-\d-of-3 has other inputs: train\.lr\)", printed)
-    project.set("train", "lr", 0.002)
+    project.set("train", "lr", 0.004)
     module_file = project.folder / "stages/train/loop.py"
     text = module_file.read_text()
     module_file.write_text(text + "\n# changed\n")
