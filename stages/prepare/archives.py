@@ -175,7 +175,8 @@ def _zip_content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | P
     try:
         return archive.read(member)
     except RuntimeError as error:  # encrypted, or compressed by a rare method
-        return PhotoError("unreadable_file", str(error))
+        is_encrypted = member.flag_bits & 1
+        return PhotoError("unreadable_file", "is encrypted" if is_encrypted else str(error))
     except DAMAGED as error:
         return PhotoError("damaged", f"damaged in the archive: {error}")
 
@@ -211,6 +212,9 @@ def _readable_damage(path: Path) -> Iterator[None]:
     except PermissionError as error:
         raise UserError(f"{path}: {error.strerror}; give read permission") from error
     except DAMAGED as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, RecursionError):
+            reason = "its headers have no end"
         raise UserError(
-            f"{path}: is not an archive that can be read to its end: {error}; fetch it again"
+            f"{path}: is not an archive that can be read to its end: {reason}; fetch it again"
         ) from error

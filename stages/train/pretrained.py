@@ -5,6 +5,7 @@ dvc.yaml has ``data/weights/${model.weights}`` as a dep, so that DVC sees it cha
 
 import hashlib
 import io
+import pickle
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,8 +153,13 @@ def _parse(path: Path, content: bytes) -> dict[str, Tensor]:
             state = load(content)
         else:
             state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"{HERE}: {path} holds no plain weights: it is damaged, or holds code, which is not "
+            f"run; {_SAVE}"
+        ) from error
     except Exception as error:  # whatever a file of any other kind makes them raise
-        reason = str(error).strip().partition("\n")[0]
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise UserError(f"{HERE}: {path} holds no plain weights: {reason:.80}; {_SAVE}") from error
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()

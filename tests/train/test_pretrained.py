@@ -99,9 +99,9 @@ ODD_TENSORS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 def test_weights_that_are_no_plain_numbers_are_refused(saved: Path, kind: str) -> None:
     weights = build_flowernet(8, 3).state_dict()
     weights["stem.0.0.weight"] = ODD_TENSORS[kind](weights["stem.0.0.weight"])
-    torch.save(weights, saved / "odd.pth")
-    with pytest.raises(UserError, match=r"odd\.pth") as caught:
-        load_pretrained(model(saved / "odd.pth", "squeezenet1_1"))
+    torch.save(weights, saved.parent / "odd.pth")
+    with pytest.raises(UserError, match=r"odd\.pth.* no plain (tensor|weights)") as caught:
+        load_pretrained(model("odd.pth", "squeezenet1_1"))
     assert "\n" not in str(caught.value)
 
 
