@@ -7,8 +7,10 @@ test split after every epoch, and the seconds of training until then. With 0 sec
 trains, to its end.
 """
 
+import contextlib
 import math
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -143,10 +145,12 @@ def seconds_until(target: float, params: Params, store: Store) -> float:
     """Train as params.yaml says; return the seconds until an accuracy is reached, or infinity."""
     training = new_training(params, store)
     watch = Watch(training, store, target)
-    try:
-        training.run(watch, StopRequest())
-    except ReachedError:
-        return watch.seconds
+    # In another folder, or it would write this one's metrics/loss.csv.
+    with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
+        try:
+            training.run(watch, StopRequest())
+        except ReachedError:
+            return watch.seconds
     return math.inf
 
 
