@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from hypothesis import settings
 
 from stages.common.classifier import ModelCard
 from stages.common.files import write_json
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 
 torch.set_num_threads(1)  # tiny networks gain nothing from a second thread
+
+# Loaded here, before pytest reads its --hypothesis-profile.
+for profile, examples, repeats in (("default", 100, True), ("thorough", 10_000, False)):
+    settings.register_profile(profile, max_examples=examples, derandomize=repeats, deadline=None)
+settings.load_profile("default")
 
 TINY: dict[str, dict[str, Any]] = {
     "garden": {"photos_per_species": 12, "image_size_px": 64},

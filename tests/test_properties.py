@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sklearn.metrics import f1_score, log_loss
@@ -43,10 +43,6 @@ from stages.train.schedule import draw_order, image_sizes, warmup_cosine
 from tests import hazards
 from tests.conftest import ROOT
 from tools.report.paired import mcnemar_exact
-
-for name, examples, repeats in (("default", 100, True), ("thorough", 10_000, False)):
-    settings.register_profile(name, max_examples=examples, derandomize=repeats, deadline=None)
-settings.load_profile("default")
 
 DEFAULTS: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "params.yaml").read_text())
 TEXT = (ROOT / "params.yaml").read_text()
