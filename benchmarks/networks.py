@@ -6,7 +6,6 @@ fine-tuning step, in batches as params.yaml says.
 """
 
 import sys
-import time
 from collections.abc import Callable
 
 import torch
@@ -14,6 +13,7 @@ import torchvision.models as zoo
 from torch import nn
 from torch.nn import functional as F
 
+from benchmarks.training import seconds
 from stages.common.device import autocast, choose_device, choose_precision, set_up_torch
 from stages.common.network import build_network, default_weights
 from stages.common.params import Params, load_params
@@ -34,16 +34,9 @@ REPEATS = 5
 ROW = "| {:18} | {:>10} | {:>17} | {:>14} | {:>20} |"
 
 
-def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Return the shortest of a few times; the first call is not counted."""
-    times = []
-    for _ in range(REPEATS + 1):
-        begin = time.perf_counter()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - begin)
-    return min(times[1:])
+def shortest(work: Callable[[], object], device: torch.device) -> float:
+    """Return the shortest of a few times, in seconds; the first call is not counted."""
+    return min([seconds(work, device) for _ in range(REPEATS + 1)][1:])
 
 
 def imagenet_accuracy(name: str) -> str:
@@ -79,7 +72,7 @@ def measure(name: str, params: Params) -> str:
             loss = F.cross_entropy(network(small), labels)
         loss.backward()  # type: ignore[no-untyped-call]
 
-    times = [f"{1000 * seconds(work, device) / batch_size:.1f} ms" for work in (probe, step)]
+    times = [f"{1000 * shortest(work, device) / batch_size:.1f} ms" for work in (probe, step)]
     millions = sum(weight.numel() for weight in network.parameters()) / 1e6
     return ROW.format(name, f"{millions:.1f} M", imagenet_accuracy(name), *times)
 

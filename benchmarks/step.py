@@ -8,17 +8,15 @@ single precision is measured too.
 """
 
 import sys
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from benchmarks.training import describe_machine, new_training
+from benchmarks.training import describe_machine, new_training, seconds
 from stages.common.device import choose_device, set_up_torch
-from stages.common.params import Params, load_params
-from stages.common.store import Store, open_store
+from stages.common.params import load_params
+from stages.common.store import open_store
 from stages.train.augment import Augmentation
 from stages.train.data import Batch, load_batches, split_into_batches
 from stages.train.epoch_loss import EpochLoss
@@ -90,19 +88,9 @@ class Parts:
             self.fed(batch)
 
 
-def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Return the seconds that something takes."""
-    start = time.perf_counter()
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
-def measure(params: Params, store: Store, rounds: int) -> None:
+def measure(training: Training, rounds: int) -> None:
     """Print the times at every image size of the run."""
-    training = new_training(params, store)
-    device, batch_size = training.world.device, params.train.batch_size
+    device, batch_size = training.world.device, training.params.batch_size
     n_steps = len(training.epoch_batches(epoch=1))
     print(
         f"{training.card.architecture} in {training.card.precision}, batches of {batch_size}, "
@@ -111,10 +99,8 @@ def measure(params: Params, store: Store, rounds: int) -> None:
     for size_px in sorted(set(training.sizes_px)):
         parts = Parts(training, size_px)
         works = [parts.step, parts.passes, parts.optimize, parts.average, parts.feed]
-        found = [[seconds(work, device) / STEPS for work in works] for _ in range(rounds + 1)][
-            1:
-        ]  # the first round warms up
-        step, *shares = np.median(found, axis=0)
+        found = [[seconds(work, device) / STEPS for work in works] for _ in range(rounds + 1)]
+        step, *shares = np.median(found[1:], axis=0)  # the first round warms up
         validation = np.median([seconds(training.validate, device) for _ in range(3)])
         epoch = n_steps * step + validation
         beside = 1 - n_steps * shares[0] / epoch
@@ -133,10 +119,11 @@ def main() -> None:
     params, store = load_params(), open_store()
     set_up_torch(params.train.threads)
     print(describe_machine(choose_device(params.train.device, "train.device")))
-    measure(params, store, rounds)
-    single = params.train.model_copy(update={"precision": "fp32"})
-    if new_training(params, store).card.precision != "fp32":
-        measure(params.model_copy(update={"train": single}), store, rounds)
+    training = new_training(params, store)
+    measure(training, rounds)
+    if training.card.precision != "fp32":
+        single = params.train.model_copy(update={"precision": "fp32"})
+        measure(new_training(params.model_copy(update={"train": single}), store), rounds)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 import contextlib
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -39,6 +41,15 @@ def _parts(params: Params, store: Store) -> tuple[InitialModel, Store, Train, Ru
     device = choose_device(params.train.device, "train.device")
     start = build_initial_model(params, store.meta, device)
     return start, store, params.train, params.runtime, World(device)
+
+
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    """Return the seconds that something takes."""
+    start = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
 
 
 def describe_machine(device: torch.device) -> str:

@@ -87,18 +87,17 @@ def device() -> Finding:
     from stages.common.device import choose_device, choose_precision
     from stages.common.network import build_network
     from stages.common.params import load_params
+    from stages.common.workers import cores
+    from stages.train.key import device_name
 
     params = load_params()
     chosen = choose_device(params.train.device, "train.device")
     network = build_network(params.model.name, params.model.width, classes=2)
     precision = choose_precision(params.train.precision, chosen, network)
     cpu = torch.cpu.get_capabilities()
-    name = cpu.get("cpu_name") or cpu.get("architecture")
-    if chosen.type == "cuda":
-        name = torch.cuda.get_device_name(chosen)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    text = f"{chosen.type}, {name}, {cores} cores; trains in {precision}"
-    if chosen.type == "cpu" and cores is not None and cores < params.train.threads:
+    processor = cpu.get("cpu_name") or cpu.get("architecture")
+    text = f"{device_name(chosen)}, {processor}, {cores()} cores; trains in {precision}"
+    if chosen.type == "cpu" and cores() < params.train.threads:
         return Finding("note", f"{text}; train.threads is {params.train.threads}: more than cores")
     return Finding("ok", text)
 
