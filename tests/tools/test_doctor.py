@@ -88,6 +88,18 @@ def test_a_package_that_the_lock_has_otherwise_is_named(tmp_path: Path) -> None:
     assert "no nowhere-to-be-found" in found.text
 
 
+def test_pytorch_for_the_cpu_needs_no_libraries_for_gpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = tmp_path / "requirements.lock"
+    lock.write_text("torch==2.0.0\nnvidia-cublas==13\ntriton==3.9\n")
+    builds = {"torch": "2.0.0"}
+    monkeypatch.setattr(checks, "installed", builds.get)
+    assert checks.environment(lock).text.startswith("2 of 3 packages are not as in")
+    builds["torch"] = "2.0.0+cpu"
+    assert checks.environment(lock).text.startswith("all 1 packages are as in")
+
+
 def test_little_space_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "FREE_GIGABYTES", 10**9)
     assert checks.disk().level == "BAD"

@@ -14,6 +14,9 @@ OLDEST_PYTHON = (3, 11)
 PLACEHOLDERS = (".gitignore", "DEFAULT", "none")
 """Files in data/weights that hold no weights."""
 
+FOR_GPUS = ("cuda-", "nvidia-", "triton")
+"""How packages begin that PyTorch's builds for the CPU do without."""
+
 FREE_GIGABYTES = 2
 """What a training on some thousand photos may need, beside the environment."""
 
@@ -33,6 +36,14 @@ def python() -> Finding:
     return Finding("ok", f"{version}, {sys.executable}")
 
 
+def installed(package: str) -> str | None:
+    """Return a package's version, None if it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
 def environment(lock: Path = Path("requirements.lock")) -> Finding:
     """Compare the installed packages with the lock."""
     from packaging.requirements import Requirement
@@ -40,14 +51,15 @@ def environment(lock: Path = Path("requirements.lock")) -> Finding:
     lines = [line for line in lock.read_text(encoding="utf-8").splitlines() if "==" in line]
     wanted = [Requirement(line.rstrip("\\ ")) for line in lines if line[0].isalnum()]
     here = [each for each in wanted if each.marker is None or each.marker.evaluate()]
+    if (installed("torch") or "").endswith("+cpu"):
+        here = [each for each in here if not each.name.startswith(FOR_GPUS)]
     wrong = []
     for requirement in here:
-        try:
-            if metadata.version(requirement.name) in requirement.specifier:
-                continue
-            wrong.append(f"{requirement.name} {metadata.version(requirement.name)}")
-        except metadata.PackageNotFoundError:
+        version = installed(requirement.name)
+        if version is None:
             wrong.append(f"no {requirement.name}")
+        elif version not in requirement.specifier:
+            wrong.append(f"{requirement.name} {version}")
     if wrong:
         return Finding(
             "note",
