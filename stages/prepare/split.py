@@ -10,6 +10,7 @@ and none moves from test to train.
 import hashlib
 import math
 from fractions import Fraction
+from functools import partial
 
 import pandas as pd
 
@@ -38,48 +39,57 @@ def assign_splits(photos: pd.DataFrame, prepare: Prepare) -> "pd.Series[str]":
     UserError
         If a class has too few groups, or another fold than 0 is wanted of a given test split.
     """
-    wanted = {"test": prepare.test_fraction, "validation": prepare.validation_fraction}
-    wanted = {split: share for split, share in wanted.items() if split not in set(photos["given"])}
-    if prepare.fold and "test" not in wanted:
+    shares = {"test": prepare.test_fraction, "validation": prepare.validation_fraction}
+    shares = {split: share for split, share in shares.items() if split not in set(photos["given"])}
+    if prepare.fold and "test" not in shares:
         raise UserError(
             f"params.yaml: prepare.fold is {prepare.fold}, but the photos come with a test split "
             "of their own; set prepare.fold to 0, or prepare.given_splits to ignore"
         )
-    least = 1 + len(wanted)
-    if prepare.fold:  # a half of three photos is two, which leaves none to train on
-        least = max(least, prepare.folds, 4 if prepare.folds == 2 else 0)
     free = photos[photos["given"].isin(["", "train"])]
     groups = free.sort_values("content_key").drop_duplicates("group")
+    lines = {
+        name: sorted(groups.loc[groups["class"] == name, "group"], key=partial(place, prepare.seed))
+        for name in sorted(photos["class"].unique())
+    }
+    check_enough(lines, ["train", *shares], prepare)
     splits: dict[str, str] = {}
-    short = []
-    for name in sorted(photos["class"].unique()):
-        keys = groups.loc[groups["class"] == name, "group"]
-        line = sorted(keys, key=lambda key: place(key, prepare.seed))
-        if len(line) < least:
-            short.append(f"{name!r} has {len(line)}")
-            continue
-        sizes = {split: quota(share, len(line)) for split, share in wanted.items()}
-        if prepare.fold:
-            begin, end = fold_part(len(line), prepare)
-            line = line[begin:] + line[:begin]
-            sizes["test"] = end - begin
-        start = 0
-        for number, (split, size) in enumerate(sizes.items()):
-            left = len(line) - start - (len(wanted) - number)  # one for each later split
-            end = start + min(size, left)
-            splits |= dict.fromkeys(line[start:end], split)
-            start = end
-        splits |= dict.fromkeys(line[start:], "train")
+    for line in lines.values():
+        splits |= cut(line, shares, prepare)
+    return free["group"].map(splits).reindex(photos.index).fillna(photos["given"])
+
+
+def check_enough(lines: dict[str, list[str]], splits: list[str], prepare: Prepare) -> None:
+    """Raise a UserError that names the classes with fewer groups than there are splits or folds."""
+    least, what = len(splits), ", ".join(splits)
+    if prepare.fold:
+        # A half of three photos is two, which leaves none to train on.
+        least = 4 if prepare.folds == 2 else prepare.folds
+        what = f"{prepare.folds} folds"
+    short = [f"{name!r} has {len(line)}" for name, line in lines.items() if len(line) < least]
     if short:
-        what = f"{prepare.folds} folds" if prepare.fold else ", ".join(["train", *wanted])
         raise UserError(
             f"every class needs at least {least} photos that are not near-duplicates, for {what}: "
             f"{', '.join(short)}; add photos or leave the class out"
         )
-    return free["group"].map(splits).reindex(photos.index).fillna(photos["given"])
 
 
-def place(key: str, seed: int) -> str:
+def cut(line: list[str], shares: dict[str, float], prepare: Prepare) -> dict[str, str]:
+    """Return the split of every group on a class's line."""
+    sizes = {split: quota(share, len(line)) for split, share in shares.items()}
+    if prepare.fold:
+        begin, end = fold_part(len(line), prepare)
+        line = line[begin:] + line[:begin]
+        sizes["test"] = end - begin
+    splits: dict[str, str] = {}
+    for others, split in zip(range(len(sizes), 0, -1), sizes, strict=True):
+        size = min(sizes[split], len(line) - others)  # one for each later split and for train
+        splits |= dict.fromkeys(line[:size], split)
+        line = line[size:]
+    return splits | dict.fromkeys(line, "train")
+
+
+def place(seed: int, key: str) -> str:
     """Return a group's place on the line, as text that sorts."""
     return hashlib.sha256(f"{seed} {key}".encode()).hexdigest()
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from stages.prepare.duplicates import group_near, list_alike, mark_same_pixels
-from stages.prepare.near import near_pairs
+from stages.prepare.duplicates import group_near, list_alike, mark_leaks, mark_same_pixels
+from stages.prepare.near import _candidates, near_pairs
 from stages.prepare.perceptual_hash import mirrored, perceptual_hash
 from tests.hazards import encoded, photo
 
@@ -35,7 +35,33 @@ def test_same_pixels_under_two_labels_are_all_rejected():
 def test_photos_rejected_before_are_no_twins():
     photos = table(("a/1", "s1", ""), ("a/2", "s2", ""))
     photos["reason"] = "empty"
-    assert mark_same_pixels(photos)["reason"].tolist() == ["empty", "empty"]
+    found = mark_same_pixels(photos)
+    assert found["reason"].tolist() == ["empty", "empty"]
+    assert found["content_key"].tolist() == ["s1", "s2"]
+
+
+def test_the_strictest_given_split_keeps_the_same_pixels():
+    photos = table(("train/a", "s1", "p"), ("validation/a", "s2", "p"), ("test/a", "s3", "p"))
+    found = mark_same_pixels(photos.assign(given=photos["class"], **{"class": "a"}))
+    assert found["reason"].tolist() == ["leak", "leak", ""]
+    assert found["detail"].tolist() == ["same pixels as test/a", "same pixels as test/a", ""]
+
+
+def test_the_strictest_given_split_keeps_what_looks_the_same():
+    photos = pd.DataFrame(
+        {
+            "path": ["train/1", "val/2", "train/3", "val/4", "val/5", "test/6", "test/7"],
+            "given": ["train", "validation", "train", "validation", "validation", "test", "test"],
+            "group": ["g", "g", "h", "h", "h", "", "i"],
+            "reason": ["", "", "", "", "", "empty", ""],
+            "detail": ["", "", "", "", "", "no bytes", ""],
+        }
+    )
+    found = mark_leaks(photos)
+    assert found["reason"].tolist() == ["leak", "", "leak", "", "", "empty", ""]
+    assert found["detail"].tolist() == [
+        "looks like val/2", "", "looks like val/4", "", "", "no bytes", "",
+    ]  # fmt: skip
 
 
 def test_renaming_files_changes_no_content_key():
@@ -67,6 +93,25 @@ def test_near_pairs_are_the_same_when_compared_in_small_blocks(monkeypatch):
     expected = near_pairs(prints, prints, 5)
     monkeypatch.setattr("stages.prepare.near.BLOCK", 64)
     np.testing.assert_array_equal(near_pairs(prints, prints, 5), expected)
+
+
+@pytest.mark.parametrize(("bits", "most"), [(0, 0.002), (8, 0.06)])
+def test_only_photos_with_a_similar_band_are_compared(bits, most, monkeypatch):
+    prints = np.unique(np.random.default_rng(0).integers(0, 2**64, 1000, dtype=np.uint64))
+    sizes = []
+
+    def counted(left, right, flips):
+        for i, j in _candidates(left, right, flips):
+            sizes.append(len(i))
+            yield i, j
+
+    monkeypatch.setattr("stages.prepare.near._candidates", counted)
+    near_pairs(prints, prints, bits)
+    assert sum(sizes) < most * 4 * len(prints) ** 2
+    sizes.clear()
+    monkeypatch.setattr("stages.prepare.near.BLOCK", 200)
+    near_pairs(prints, prints, bits)
+    assert max(sizes) < 250  # a block, and the photos of one more value
 
 
 def test_near_pairs_of_nothing_are_none():
@@ -107,8 +152,11 @@ def test_blank_photos_have_one_perceptual_hash():
     } == {0}
 
 
-def test_perceptual_hash_does_not_change_with_versions():
-    assert f"{perceptual_hash(square(photo(1, 128, 128))):016x}" == "2ca3d35c1d1bc730"
+@pytest.mark.parametrize(
+    ("side", "expected"), [(128, "2ca3d35c1d1bc730"), (150, "2cf3d35c1d9b4770")]
+)
+def test_perceptual_hash_does_not_change_with_versions(side, expected):
+    assert f"{perceptual_hash(photo(1, side, side)):016x}" == expected
 
 
 def test_photos_that_others_link_are_one_group():
@@ -132,6 +180,27 @@ def test_groups_are_named_by_their_smallest_key_and_hold_mirror_images():
     assert group_near(photos, 0)["group"].tolist() == ["c", "b", "a", "c"]
 
 
+def test_rejected_photos_have_no_group_and_link_none():
+    photos = pd.DataFrame(
+        {
+            "perceptual_hash": [0b000, 0b011, 0b111],
+            "content_key": ["a", "", "c"],
+            "reason": ["", "empty", ""],
+        },
+        index=[3, 4, 5],
+    )
+    assert group_near(photos, 2)["group"].to_dict() == {3: "a", 4: "", 5: "c"}
+
+
+def test_a_one_way_link_joins_both():
+    """That one hash is near the other's mirror image is found from one side only."""
+    turned = int(mirrored(np.array([5], np.uint64))[0])
+    photos = pd.DataFrame(
+        {"perceptual_hash": [turned, 5, 2**64 - 1], "content_key": ["b", "a", "c"], "reason": ""}
+    )
+    assert group_near(photos, 0)["group"].tolist() == ["a", "a", "c"]
+
+
 def test_review_list_puts_doubtful_labels_first():
     photos = pd.DataFrame(
         {
@@ -146,7 +215,26 @@ def test_review_list_puts_doubtful_labels_first():
     )
     found = list_alike(photos)
     assert found["path"].tolist() == ["a/3", "b/3", "a/1", "a/2"]
+    assert found["number"].tolist() == [2, 3, 0, 1]
     assert found["classes"].tolist() == [2, 2, 1, 1]
+
+
+def test_review_list_shortens_keys_and_orders_by_them():
+    keys = [letter * 64 for letter in "dcba"]
+    photos = pd.DataFrame(
+        {
+            "number": range(8),
+            "path": [f"a/{n}" for n in range(8)],
+            "class": "a",
+            "content_key": [key for key in keys for _ in range(2)],
+            "group": ["", "", keys[1], keys[1], keys[2], keys[2], "", ""],
+            "split": "train",
+            "reason": "",
+        }
+    )
+    found = list_alike(photos)
+    assert found["group"].tolist() == [letter * 16 for letter in "aabbccdd"]
+    assert found["path"].tolist() == [f"a/{n}" for n in (6, 7, 4, 5, 2, 3, 0, 1)]
 
 
 def test_review_list_joins_a_rejected_copy_to_the_kept_one():

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from stages.common.errors import UserError
-from stages.prepare.split import assign_splits, quota
+from stages.prepare.split import assign_splits, fold_part, quota
 from tests.hazards import settings
 
 
@@ -45,6 +45,20 @@ def test_quotas_are_those_of_the_decimal_number_that_is_written(groups):
 def test_something_is_left_to_train_on():
     found = split(photos(3, classes=1), test_fraction=0.5, validation_fraction=0.4)
     assert found.value_counts().to_dict() == {"test": 1, "validation": 1, "train": 1}
+
+
+def test_a_later_split_leaves_one_to_train_on_too():
+    found = split(photos(4, classes=1), test_fraction=0.5, validation_fraction=0.49)
+    assert found.value_counts().to_dict() == {"test": 2, "validation": 1, "train": 1}
+
+
+def test_given_splits_stay_and_the_missing_one_is_taken_from_train():
+    table = photos(40, classes=1)
+    table.loc[:9, "given"] = "test"
+    table.loc[10:29, "given"] = "train"
+    found = split(table, validation_fraction=0.2)
+    assert (found.iloc[:10] == "test").all()
+    assert found.iloc[10:].value_counts().to_dict() == {"train": 24, "validation": 6}
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -88,10 +102,14 @@ def test_a_group_counts_once_however_large():
     assert groups.value_counts().to_dict() == {"train": 17, "test": 2, "validation": 2}
 
 
-def test_a_class_with_too_few_distinct_photos_is_named():
-    table = pd.concat([photos(20), photos(2, classes=1, first=90).assign(**{"class": "lily"})])
-    with pytest.raises(UserError, match=r"3 photos that are not near-duplicates.*'lily' has 2"):
-        split(table)
+def test_classes_with_too_few_distinct_photos_are_named():
+    few = [photos(n, classes=1, first=90 + n).assign(**{"class": "x" * n}) for n in (1, 2)]
+    with pytest.raises(UserError) as error:
+        split(pd.concat([photos(20), *few]))
+    assert str(error.value) == (
+        "every class needs at least 3 photos that are not near-duplicates, for train, test, "
+        "validation: 'x' has 1, 'xx' has 2; add photos or leave the class out"
+    )
 
 
 def folds(table: pd.DataFrame, count: int, fraction: float) -> list[pd.Series]:
@@ -142,8 +160,25 @@ def test_a_class_smaller_than_the_folds_is_refused():
 def test_a_given_test_split_has_no_other_fold():
     table = photos(50)
     table.loc[:10, "given"] = "test"
-    with pytest.raises(UserError, match=r"fold is 1, but the photos come with a test split"):
+    with pytest.raises(UserError) as error:
         split(table, fold=1)
+    assert str(error.value) == (
+        "params.yaml: prepare.fold is 1, but the photos come with a test split of their own; "
+        "set prepare.fold to 0, or prepare.given_splits to ignore"
+    )
+
+
+def test_the_last_fold_takes_what_rounding_leaves():
+    """A third is written as 0.3333, of which three are short of one."""
+    thirds = [settings(folds=3, fold=fold, test_fraction=0.3333) for fold in range(3)]
+    assert [fold_part(6000, each) for each in thirds] == [(0, 2000), (2000, 4000), (4000, 6000)]
+    assert fold_part(9000, thirds[2]) == (5999, 9000)
+
+
+def test_three_folds_need_three_photos():
+    table = photos(3, classes=1)
+    tests = pd.concat([each == "test" for each in folds(table, 3, 0.3333)], axis=1)
+    assert (tests.sum(axis=1) == 1).all()
 
 
 def test_half_of_three_photos_leaves_too_few_to_train_on():

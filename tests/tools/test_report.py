@@ -3,13 +3,15 @@
 import csv
 import json
 import re
+import subprocess
 import unicodedata
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from tools.report.comparison import Comparison
+from tools.report.comparison import Comparison, compare
 from tools.report.markdown import (
     LONGEST_PAGE,
     MINUS,
@@ -32,7 +34,13 @@ from tools.report.page import (
     draw_losses,
     write_page,
 )
-from tools.report.paired import GAINED, LOST, compare_predictions, mcnemar_exact
+from tools.report.paired import (
+    GAINED,
+    LOST,
+    compare_predictions,
+    mcnemar_exact,
+    show_p_value,
+)
 from tools.report.snapshot import Snapshot, read_snapshot
 from tools.report.staleness import Staleness
 from tools.report.verdict import give_verdict
@@ -67,6 +75,50 @@ def comparison(before: Snapshot, after: Snapshot, **changes: object) -> Comparis
     return Comparison(**{**sides, **others, **changes})  # type: ignore[arg-type]
 
 
+def test_the_working_tree_is_compared_with_the_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_git(*arguments: str) -> None:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(["git", *who, *arguments], check=True, capture_output=True)
+
+    asked = []
+
+    def check(params: dict[str, object] | None) -> Staleness:
+        asked.append(params)
+        return Staleness({"train": ["train.lr"]})
+
+    monkeypatch.setattr("tools.report.comparison.check_staleness", check)
+    monkeypatch.chdir(tmp_path)
+    evaluation = Path("metrics/evaluation.json")
+    evaluation.parent.mkdir()
+    evaluation.write_text('{"accuracy": 0.5}')
+    Path("params.yaml").write_text("train: {lr: 1}")
+    run_git("init", "--initial-branch", "main")
+    run_git("add", ".")
+    run_git("commit", "--message", "first")
+    run_git("switch", "--create", "wide")
+    evaluation.write_text('{"accuracy": 0.75}')
+    Path("metrics/loss.csv").write_text("nonsense")
+    run_git("switch", "main")
+    run_git("commit", "--allow-empty", "--message", "second")
+    run_git("switch", "wide")
+    both = compare("main")
+    assert (both.base, both.here, both.behind) == ("main", "wide + uncommitted changes", 1)
+    assert (both.before.evaluation, both.after.evaluation) == (
+        {"accuracy": 0.5},
+        {"accuracy": 0.75},
+    )
+    assert both.metrics["accuracy"].verdict == "better"
+    assert both.after.problems[0].startswith("`metrics/loss.csv`")
+    assert asked == [{"train.lr": 1}]
+    assert both.staleness.stale == {"train": ["train.lr"]}
+    evaluation.write_text('{"accuracy": 0.5}')
+    run_git("add", "metrics/loss.csv")
+    run_git("commit", "--message", "odd")
+    assert compare("wide").before.problems[0].startswith("`wide:metrics/loss.csv`")
+
+
 # McNemar
 
 
@@ -86,6 +138,13 @@ def test_mcnemar_equals_the_published_example() -> None:
 )
 def test_mcnemar_equals_coin_tosses_counted_by_hand(lost: int, gained: int, by_hand: float) -> None:
     assert mcnemar_exact(lost, gained) == pytest.approx(by_hand, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("p_value", "shown"), [(0.0321, "0.032"), (1e-4, "0.0001"), (0.99e-4, "below 0.0001")]
+)
+def test_a_small_p_value_is_shown_as_a_bound(p_value: float, shown: str) -> None:
+    assert show_p_value(p_value) == shown
 
 
 def test_pairs_count_only_photos_of_both_tests_under_the_same_class() -> None:
@@ -108,7 +167,7 @@ def test_pairs_count_only_photos_of_both_tests_under_the_same_class() -> None:
     paired = compare_predictions(before, after)
     assert (paired.shared, paired.unpaired) == (4, 3)
     assert (paired.count(LOST), paired.count(GAINED)) == (1, 1)
-    assert paired.changed["path"].tolist() == ["1", "2", "3"]
+    assert paired.changed["path"].to_dict() == {0: "1", 1: "2", 2: "3"}
     assert paired.changed["outcome"].tolist() == ["now wrong", "now right", "still wrong"]
 
 

@@ -123,6 +123,7 @@ def test_sharpening_by_hand() -> None:
     assert sharper[0, 0, 1, 1] == pytest.approx(100 - 0.5 * 10)
     blurred = sharpen(image, torch.tensor([-1.0]))
     assert blurred[0, 0, 2, 2] == pytest.approx(110)
+    assert sharpen(image, torch.tensor([20.0])).aminmax() == (0, 255)
 
 
 def test_posterizing_by_hand() -> None:

@@ -118,6 +118,11 @@ def test_cleared_checkpoints_are_gone(checkpoints: Checkpoints) -> None:
     assert checkpoints.load() is None
 
 
+def test_what_is_removed_may_be_gone_already(checkpoints: Checkpoints) -> None:
+    checkpoints.remove()
+    checkpoints.remove()
+
+
 def test_a_complete_training_leaves_nothing(checkpoints: Checkpoints) -> None:
     with checkpoints.locked():
         checkpoints.save({"step": 1})
