@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -140,6 +141,30 @@ def test_a_bad_parameter_stops_before_any_work(project: Project) -> None:
     project.run("git", "checkout", "--quiet", "params.yaml")
     project.run("dvc", "repro")
     assert project.outputs() == before
+
+
+def test_the_store_may_be_a_link(project: Project, tmp_path: Path) -> None:
+    before = project.outputs()
+    store = project.folder / "data/prepared"
+    store.rename(tmp_path / "store")
+    store.symlink_to(tmp_path / "store")
+    project.run("dvc", "repro", "--force")
+    assert store.is_symlink()
+    assert project.outputs() == before
+
+
+@pytest.mark.parametrize("name", ["data", "metrics", "models"])
+def test_a_linked_folder_is_refused_before_the_work(
+    project: Project, tmp_path: Path, name: str
+) -> None:
+    (project.folder / name).rename(tmp_path / name)
+    (project.folder / name).symlink_to(tmp_path / name)
+    for stage in ("prepare", "train", "evaluate"):
+        printed = project.run(sys.executable, "-m", f"stages.{stage}", code=1)
+        assert printed == (
+            f"{name}: is a link, and DVC keeps nothing behind one; make it a folder again. For "
+            "another disk, link data/prepared or the photos, and see `dvc cache dir`\n"
+        )
 
 
 @pytest.mark.parametrize("stage", ["prepare", "evaluate"])

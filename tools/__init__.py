@@ -1,3 +1,3 @@
 """What people run beside the pipeline: predict, export, report."""
 
-import stages  # noqa: F401  (it says how PyTorch's threads wait, before PyTorch is imported)
+import stages  # noqa: F401  (how PyTorch's threads wait, and Ctrl-C while PyTorch is imported)

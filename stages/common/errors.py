@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable
 
@@ -24,6 +25,8 @@ def run_stage(main: Callable[[], None]) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # since the imports began
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         main()
         if sys.stdout:  # it may be closed from the start

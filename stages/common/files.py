@@ -19,6 +19,24 @@ import pandas as pd
 
 from stages.common.errors import UserError
 
+OUTPUT_FOLDERS = ("data", "metrics", "models")
+"""The folders that hold the stages' outputs."""
+
+
+def check_output_folders() -> None:
+    """Refuse linked folders before the work: DVC fails at them only after a stage has run.
+
+    Raises
+    ------
+    UserError
+    """
+    for name in OUTPUT_FOLDERS:
+        if Path(name).is_symlink():
+            raise UserError(
+                f"{name}: is a link, and DVC keeps nothing behind one; make it a folder again. For "
+                "another disk, link data/prepared or the photos, and see `dvc cache dir`"
+            )
+
 
 def partial_name(path: Path) -> Path:
     """Return the temporary name beside `path`, hidden from Git and DVC."""

@@ -33,7 +33,7 @@ from stages.common.classifier import (
 from stages.common.device import choose_device, set_up_torch
 from stages.common.drawing import png
 from stages.common.errors import run_stage
-from stages.common.files import write_bytes, write_csv, write_json
+from stages.common.files import check_output_folders, write_bytes, write_csv, write_json
 from stages.common.params import load_params
 from stages.common.store import Store, open_store
 from stages.evaluate.augmented import count_epochs, draw_augmented
@@ -59,6 +59,7 @@ def main() -> None:
     params = load_params()
     device = choose_device(params.evaluate.device, "evaluate.device")
     set_up_torch(params.runtime.evaluate_threads)
+    check_output_folders()
     store, classifier = open_store(), load_classifier(MODELS, device, calibrated=False)
     check_fit(store, classifier)
     scale = params.evaluate.second_view_scale

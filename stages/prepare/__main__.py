@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stages.common.drawing import png
 from stages.common.errors import run_stage
-from stages.common.files import new_folder, write_bytes, write_json
+from stages.common.files import check_output_folders, new_folder, write_bytes, write_json
 from stages.common.params import load_params
 from stages.common.store import STORE
 from stages.prepare.stage import prepare_store
@@ -21,6 +21,7 @@ PICTURE = Path("metrics/photos.png")
 def main() -> None:
     """Make the store, and say what became of the photos."""
     params = load_params()
+    check_output_folders()
     with new_folder(STORE) as folder:
         outcome = prepare_store(Path(params.data.photos), params.prepare, folder)
         summary = summarize(outcome)

@@ -14,6 +14,7 @@ import torch
 from stages.common.classifier import Classifier, ModelCard, save_classifier
 from stages.common.device import choose_device, set_up_torch, why_bf16_is_slow
 from stages.common.errors import UserError, run_stage
+from stages.common.files import check_output_folders
 from stages.common.params import Params, load_params
 from stages.common.store import open_store
 from stages.train.checkpoints import Checkpoints
@@ -29,6 +30,7 @@ def main() -> None:
     """Load the parameters, and train: in this process, or in as many as ``train.processes``."""
     params = load_params()
     is_fresh()  # a mistake in it is said first
+    check_output_folders()
     device = choose_device(params.train.device, "train.device")
     processes = params.train.processes if params.train.epochs > 0 else 1  # a probe takes one
     if processes > 1 and not is_launched():

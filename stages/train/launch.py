@@ -1,10 +1,13 @@
 """Start the processes of a training on this machine, under PyTorch's elastic launcher."""
 
 import logging
+import os
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
+from threading import Thread
 
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
 from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -13,9 +16,13 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from stages.common.errors import UserError
 from stages.train.distributed import EXIT_PEER_LOST
+from stages.train.stopping import StopRequest
 
 ENDED_BY_OTHERS = (EXIT_PEER_LOST, 128 + signal.SIGTERM, -signal.SIGTERM)
 """Exit codes of processes that ended because another one had failed."""
+
+SECONDS_BETWEEN_LOOKS = 1
+"""How soon the end of DVC is noticed."""
 
 SECONDS_TO_SAVE = 30
 """What the main process has to finish its batch and save when it is asked to stop."""
@@ -32,6 +39,7 @@ def launch(processes: int) -> None:
         If another process than the main one failed.
     """
     logging.disable()  # the launcher's own log; what matters is said below
+    Thread(target=_end_with_dvc, daemon=True).start()
     with tempfile.TemporaryDirectory() as logs:
         config = LaunchConfig(
             min_nodes=1,
@@ -59,6 +67,14 @@ def launch(processes: int) -> None:
                 raise UserError(f"process {culprits[0]} of {processes}: {said}") from error
             code = codes.get(0, 1)
             sys.exit(code if code > 0 else 128 - code)
+
+
+def _end_with_dvc() -> None:
+    """Wait for DVC's end, if DVC runs this, and take it for a SIGTERM."""
+    stop = StopRequest()
+    while not stop.is_asked:
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    os.kill(os.getpid(), stop.signal_number)
 
 
 def _how_it_ended(code: int) -> str:

@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,19 @@ def test_a_bug_keeps_its_traceback() -> None:
 def test_an_interrupt_is_no_success() -> None:
     result = run("raise KeyboardInterrupt")
     assert (result.returncode, result.stderr) == (130, "interrupted\n")
+
+
+@pytest.mark.parametrize("module", ["stages.train", "tools.predict"])
+def test_ctrl_c_while_pytorch_is_imported_shows_no_traceback(module: str) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", module]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.rstrip().endswith("torch._utils_internal"):
+                process.send_signal(signal.SIGINT)
+                break
+        assert "Traceback" not in process.stderr.read()
+    assert process.returncode == -signal.SIGINT
 
 
 def test_a_stage_that_returns_is_a_success(capsys: pytest.CaptureFixture[str]) -> None:

@@ -124,6 +124,21 @@ def test_the_stage_resumes_after_a_stop_to_the_same_bytes(
     assert trained(ours) == whole
 
 
+def test_processes_that_outlive_their_dvc_save_and_end(finished: Project, tmp_path: Path) -> None:
+    ours = finished.copy(tmp_path / "ours")
+    ours.set("train", "processes", 2)
+    ours.set("train", "epochs", 50)
+    trainer = f"{sys.executable} -m stages.train & wait"
+    dvc = ours.start("sh", "-c", trainer, DVC_STAGE="train")
+    assert dvc.stdout is not None
+    for line in dvc.stdout:
+        if line.split()[0] == "2/50":
+            dvc.kill()
+            break
+    assert "stopped by SIGTERM at epoch" in dvc.stdout.read()  # to the trainer's end
+    dvc.wait()
+
+
 def trained(project: Project) -> dict[str, bytes]:
     """Return what the stage wrote."""
     files = [project.folder / "metrics/loss.csv", *(project.folder / "models").iterdir()]
