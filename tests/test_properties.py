@@ -31,11 +31,14 @@ from stages.common.classifier import average, temper
 from stages.common.errors import UserError, run_stage
 from stages.common.names import printable_name
 from stages.common.params import load_params
+from stages.common.store import SPLITS, open_store
 from stages.common.yaml12 import YamlError, parse_yaml
 from stages.evaluate.calibration import bin_by_confidence, calibration_error
 from stages.evaluate.coverage import choose_threshold
 from stages.evaluate.metrics import measure
+from stages.prepare.array import ArrayFile
 from stages.prepare.split import assign_splits
+from stages.prepare.writing import write_store
 from stages.train.checkpoints import Checkpoints
 from stages.train.data import split_into_batches
 from stages.train.optimizer import orthogonalize
@@ -336,6 +339,62 @@ def test_an_average_of_views_lies_between_them(logits: np.ndarray) -> None:
     assert (mean >= each.amin(dim=0) - 1e-6).all()
     assert (mean <= each.amax(dim=0) + 1e-6).all()
     torch.testing.assert_close(mean.sum(dim=1), torch.ones(4))
+
+
+names = st.text(min_size=1, max_size=8).map(printable_name)
+
+
+@st.composite
+def stores(draw: st.DrawFn) -> tuple[list[str], pd.DataFrame, np.ndarray]:
+    """Return classes, accepted photos, and the squares that were decoded, accepted or not."""
+    classes = sorted(draw(st.lists(names, min_size=2, max_size=4, unique=True)))
+    splits = [*SPLITS, *draw(st.lists(st.sampled_from(SPLITS), max_size=5))]
+    side = draw(st.integers(1, 3))
+    decoded = len(splits) + draw(st.integers(0, 4))
+    squares = draw(arrays.arrays(np.uint8, (decoded, side, side, 3)))
+    kept = sorted(draw(st.permutations(range(decoded)))[: len(splits)])
+    photos = pd.DataFrame({"split": splits, "number": kept, "width": 40, "height": 30})
+    photos["class"] = [draw(st.sampled_from(classes)) for _ in splits]
+    photos["path"] = [f"{draw(names)}/{number}" for number in kept]
+    photos["group"] = photos["sha256"] = [
+        hashlib.sha256(square).hexdigest() for square in squares[kept]
+    ]
+    pixels = squares[kept].reshape(len(kept), -1, 3).astype(np.int64)
+    photos["sums"], photos["squares"] = pixels.sum(1).tolist(), (pixels**2).sum(1).tolist()
+    return classes, photos, squares
+
+
+@given(stores(), st.sampled_from(["images.npy", "manifest.csv", "meta.json"]), st.integers(0))
+def test_a_store_is_read_as_it_was_written_or_refused(
+    tmp_path_factory: pytest.TempPathFactory,
+    stored: tuple[list[str], pd.DataFrame, np.ndarray],
+    damaged: str,
+    place: int,
+) -> None:
+    classes, photos, squares = stored
+    folder = Path(tmp_path_factory.getbasetemp(), "store")
+    folder.mkdir(exist_ok=True)
+    array = ArrayFile(folder / "images.npy", squares.shape[1])
+    array.reserve(len(squares))
+    with array.open_for_writing() as file:
+        for row in np.random.default_rng(place).permutation(len(squares)):
+            array.write(file, row, squares[row].tobytes())
+    write_store(folder, array, classes, photos, pd.DataFrame(), pd.DataFrame({"number": []}))
+    store = open_store(folder)
+    assert np.array_equal(store.images, squares[photos["number"]])
+    for column in ("path", "class", "split", "sha256"):
+        assert store.manifest[column].tolist() == photos[column].tolist()
+    assert [store.meta.classes[label] for label in store.labels] == photos["class"].tolist()
+    train_pixels = squares[photos["number"]][photos["split"] == "train"].reshape(-1, 3) / 255
+    np.testing.assert_allclose(store.meta.mean, train_pixels.mean(0), atol=1e-12)
+    np.testing.assert_allclose(store.meta.std, np.maximum(train_pixels.std(0), 1 / 255), atol=1e-7)
+
+    content = bytearray((folder / damaged).read_bytes())
+    content[place // 8 % len(content)] ^= 1 << place % 8
+    (folder / damaged).write_bytes(content)
+    may_pass = damaged == "meta.json"  # a digit of the mean, for one
+    with contextlib.suppress(UserError) if may_pass else pytest.raises(UserError):
+        open_store(folder)
 
 
 states = st.dictionaries(
