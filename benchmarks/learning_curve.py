@@ -62,11 +62,11 @@ def curve(params: Params, store: Store) -> Iterator[dict[str, object]]:
     for count in COUNTS:
         thinned = thin_out(store, count, params.train.seed)
         accuracy, seconds = accuracy_and_seconds(params, thinned)
-        n_train = len(thinned.indices("train")) + len(thinned.indices("validation"))
+        n_photos = len(thinned.indices("train")) + len(thinned.indices("validation"))
         row = {
             "curve": describe(params),
             "epochs": params.train.epochs,
-            "photos": round(n_train / len(store.meta.classes)),
+            "photos": round(n_photos / len(store.meta.classes)),
             "seed": params.train.seed,
             "accuracy": accuracy,
             "seconds": round(seconds, 1),

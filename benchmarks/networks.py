@@ -1,8 +1,8 @@
 """What a photo costs with each pretrained network on this machine: docs/fine-tuning.md.
 
 ``python -m benchmarks.networks [name ...]`` prints a table: parameters, the accuracy on ImageNet
-that torchvision tells, and milliseconds per photo of a probe (two forward passes) and of a
-fine-tuning step, in batches as params.yaml says.
+that torchvision tells, and milliseconds per photo of a probe (two forward passes) and of
+fine-tuning (a forward and a backward pass), in batches as params.yaml says.
 """
 
 import sys
@@ -65,14 +65,14 @@ def measure(name: str, params: Params) -> str:
             network(images)
             network(images.flip(3))
 
-    def step() -> None:
+    def passes() -> None:
         network.train()
         network.zero_grad()
         with autocast(precision, device):
             loss = F.cross_entropy(network(small), labels)
         loss.backward()  # type: ignore[no-untyped-call]
 
-    times = [f"{1000 * shortest(work, device) / batch_size:.1f} ms" for work in (probe, step)]
+    times = [f"{1000 * shortest(work, device) / batch_size:.1f} ms" for work in (probe, passes)]
     millions = sum(weight.numel() for weight in network.parameters()) / 1e6
     return ROW.format(name, f"{millions:.1f} M", imagenet_accuracy(name), *times)
 
@@ -82,7 +82,9 @@ def main() -> None:
     params = load_params()
     set_up_torch(params.train.threads)
     print(
-        ROW.format("network", "parameters", "ImageNet accuracy", "probe, a photo", "step, a photo")
+        ROW.format(
+            "network", "parameters", "ImageNet accuracy", "probe, a photo", "passes, a photo"
+        )
     )
     print("|---|---|---|---|---|")
     for name in sys.argv[1:] or NETWORKS:

@@ -35,7 +35,7 @@ def swap_labels(store: Store, count: int, seed: int) -> tuple[Store, Positions]:
     return Store(store.meta, store.images, manifest), swapped
 
 
-def test_fold(store: Store, fold: npt.NDArray[np.int64], number: int) -> Store:
+def with_test_fold(store: Store, fold: npt.NDArray[np.int64], number: int) -> Store:
     """Return a store whose test split is a fold, with a tenth of the others for validation."""
     splits = np.where(fold == number, "test", "train").astype(object)
     others = np.random.default_rng(number).permutation(np.flatnonzero(fold != number))
@@ -49,7 +49,7 @@ def pool_folds(params: Params, store: Store) -> Pool:
     fold = np.random.default_rng(0).permutation(np.arange(len(names)) % FOLDS)[group]
     probabilities = np.empty((len(store.labels), len(store.meta.classes)))
     for number in range(FOLDS):
-        part = test_fold(store, fold, number)
+        part = with_test_fold(store, fold, number)
         test = part.indices("test")
         probabilities[test] = train_classifier(params, part).probabilities(store.images, test)
     photos = pd.DataFrame({"path": store.manifest["path"], "fold": fold})

@@ -92,7 +92,7 @@ def prepare(folder: Path, store: Path) -> None:
 
 
 def enlarge(source: Path, folder: Path, size: tuple[int, int] | None, count: int) -> None:
-    """Copy `count` photos, as many of each class, enlarged to `size` and with fresh noise."""
+    """Copy `count` photos, the same number of each class; enlarge them, with fresh noise."""
     classes = sorted(path for path in source.iterdir() if path.is_dir())
     for class_folder in classes:
         (folder / class_folder.name).mkdir(parents=True)

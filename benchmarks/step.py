@@ -28,7 +28,7 @@ STEPS = 10
 
 HEADER = (
     f"{'size':>8}{'step':>11}{'passes':>11}{'optimizers':>12}{'averaging':>11}{'feeding':>9}"
-    f"{'beside':>8}{'images/s':>10}{'epoch':>9}"
+    f"{'other':>8}{'images/s':>10}{'epoch':>9}"
 )
 
 
@@ -47,7 +47,7 @@ class Parts:
         self.inputs, self.labels = self.fed(next(iter(self.loader())))
 
     def loader(self) -> Iterable[Batch]:
-        """Return STEPS batches."""
+        """Return at most STEPS batches."""
         return load_batches(self.training.train_set, self.batches, 0, self.training.world)
 
     def fed(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -99,18 +99,18 @@ def measure(training: Training, rounds: int) -> None:
     for size_px in sorted(set(training.sizes_px)):
         parts = Parts(training, size_px)
         works = [parts.step, parts.passes, parts.optimize, parts.average, parts.feed]
-        found = [[seconds(work, device) / STEPS for work in works] for _ in range(rounds + 1)]
-        step, *shares = np.median(found[1:], axis=0)  # the first round warms up
+        found = [[seconds(work, device) for work in works] for _ in range(rounds + 1)]
+        step, *shares = np.median(found[1:], axis=0) / len(parts.batches)  # the first warms up
         validation = np.median([seconds(training.validate, device) for _ in range(3)])
         epoch = n_steps * step + validation
-        beside = 1 - n_steps * shares[0] / epoch
+        other = 1 - n_steps * shares[0] / epoch
         times = "".join(
             f"{1000 * value:{width}.1f} ms"
             for value, width in zip((step, *shares), (8, 8, 9, 8, 6), strict=True)
         )
-        print(f"{size_px:5} px{times}{beside:8.1%}{batch_size / step:10.0f}{epoch:7.1f} s")
-    print(f"an epoch is {n_steps} steps and {validation:.2f} s of validation; beside: its share")
-    print("that is not passes")
+        print(f"{size_px:5} px{times}{other:8.1%}{batch_size / step:10.0f}{epoch:7.1f} s")
+    print(f"an epoch is {n_steps} steps and {validation:.2f} s of validation; other: its share")
+    print("outside the passes")
 
 
 def main() -> None:

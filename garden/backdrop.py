@@ -81,7 +81,7 @@ def backdrop(
 
 
 def blades(size: tuple[int, int], count: int, colors: Floats, rng: Generator) -> Surface:
-    """Grow blades of grass from below the photo's edge up into it."""
+    """Grow blades of grass, rooted from below the lower edge to 70 % of the height."""
     width, height = size
     long = max(size)
     root = rng.uniform([-0.1 * width, -0.3 * height], [1.1 * width, 0.7 * height], (count, 2))

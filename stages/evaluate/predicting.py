@@ -1,5 +1,7 @@
 """The classifier's predictions on a split of the store."""
 
+from pathlib import Path
+
 import torch
 
 from stages.common.classifier import MODELS, Classifier, Probabilities, to_input, views
@@ -7,20 +9,22 @@ from stages.common.errors import UserError
 from stages.common.store import STORE, Split, Store
 
 
-def check_fit(store: Store, classifier: Classifier) -> None:
+def check_fit(
+    store: Store, classifier: Classifier, folder: Path = STORE, model: Path = MODELS
+) -> None:
     """Refuse a model of other classes or another image size, or trained on another store."""
     for name in ("classes", "image_size_px"):
         ours, theirs = getattr(store.meta, name), getattr(classifier.card, name)
         if ours != theirs:
             raise UserError(
-                f"{MODELS}/model.json: {name} is {theirs}, but the store has {ours}; "
+                f"{model}/model.json: {name} is {theirs}, but the store has {ours}; "
                 "train on this store with `dvc repro`"
             )
     card, meta = classifier.card, store.meta
     theirs = card.store_images_sha256, card.store_manifest_sha256
     if theirs != (meta.images_sha256, meta.manifest_sha256):
         raise UserError(
-            f"{MODELS}/model.json: the model was trained on another store than {STORE} (sha256 of "
+            f"{model}/model.json: the model was trained on another store than {folder} (sha256 of "
             f"manifest.csv {theirs[1][:12] or 'unknown'}, here {meta.manifest_sha256[:12]}), so it "
             "may have seen these test photos; train on this store with `dvc repro`"
         )
@@ -43,6 +47,6 @@ def check_view(classifier: Classifier) -> None:
         ) from error
 
 
-def predict(classifier: Classifier, store: Store, split: Split = "test") -> Probabilities:
+def predict(classifier: Classifier, store: Store, split: Split) -> Probabilities:
     """Return the class probabilities of a split, float64 of shape (N, classes)."""
     return classifier.probabilities(store.images, store.indices(split))

@@ -136,7 +136,7 @@ def test_top_3_accuracy_is_told_from_six_classes_on() -> None:
 def test_predictions_are_of_the_test_split_in_its_order(
     store: Store, classifier: Classifier
 ) -> None:
-    probabilities = predict(classifier, store)
+    probabilities = predict(classifier, store, "test")
     assert probabilities.shape == (10, 2)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-12)
     table = tabulate(store, probabilities)

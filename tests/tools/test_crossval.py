@@ -1,7 +1,11 @@
 """Folds found, pooled and judged; labels doubted."""
 
 import json
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +16,7 @@ import yaml
 from stages.common.errors import UserError
 from tests.conftest import ROOT, TINY
 from tests.project import Project, make_project
+from tools.crossval.__main__ import compare_with
 from tools.crossval.page import compare, measure_folds, measure_pool, summarize, write_page
 from tools.crossval.pool import Pool, pool_folds
 from tools.crossval.runs import FoldRun, choose_runs, digest, find_runs
@@ -233,6 +238,14 @@ def test_folds_are_run_pooled_and_compared(project: Project) -> None:
     module_file.write_text(text)
     crossval(project)
 
+    # Other photos, too, once they are prepared.
+    project.set("garden", "seed", 8)
+    project.run("dvc", "repro", "--quiet", "prepare")
+    assert "has other inputs: data/demo)" in crossval(project, code=1)
+    project.set("garden", "seed", 0)
+    project.run("dvc", "repro", "--quiet", "prepare")
+    crossval(project)
+
 
 def test_probabilities_that_dvc_lock_does_not_know_are_not_pooled(
     project: Project, monkeypatch: pytest.MonkeyPatch
@@ -245,6 +258,42 @@ def test_probabilities_that_dvc_lock_does_not_know_are_not_pooled(
     path.unlink()  # it may be a link into DVC's cache
     path.write_bytes(content.replace(b"rose", b"nose"))
     assert find_runs()[0].name != "the working tree"
+
+
+def test_a_share_is_not_rounded_and_may_be_one_of_two(project: Project) -> None:
+    project.set("prepare", "folds", 7)
+    project.set("prepare", "test_fraction", {"scratch": 0.142857143, "pretrained": 0.2})
+    printed = project.run("python", "-m", "tools.crossval", code=1)
+    project.run("git", "checkout", "--quiet", "params.yaml")
+    assert "-S prepare.folds=7 -S prepare.test_fraction=0.142857143" in printed
+
+
+def test_outside_of_a_project_it_says_so(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tools.crossval", "--folds", "5"]
+    told = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (told.returncode, len(told.stderr.splitlines())) == (1, 1)
+    assert told.stderr.startswith("params.yaml: not found")
+
+
+HEADER = b"path,actual,predicted,confidence\n"
+
+
+def test_numbers_and_odd_tables_as_a_base(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class may be called 1; a table of another kind is a line."""
+    tables = {"main": HEADER + b"a.jpg,1,2,0.9\n", "old": b"path,actual\na.jpg,1\n"}
+    monkeypatch.setattr("tools.crossval.__main__.find_commit", lambda name: (name, name))
+    monkeypatch.setattr("tools.crossval.__main__.file_at", lambda commit, path: tables[commit])
+    row = {"path": ["a.jpg"], "actual": ["1"], "predicted": ["1"], "confidence": [0.8]}
+    paired = compare_with("main", pd.DataFrame(row))
+    assert (paired.shared, paired.count("now right")) == (1, 1)
+    with pytest.raises(UserError, match=r"--base: .*old:metrics/crossval/predictions.csv.*again"):
+        compare_with("old", pd.DataFrame(row))
 
 
 def test_a_base_without_a_pool_is_one_line(project: Project) -> None:

@@ -50,16 +50,17 @@ def test_what_is_broken_is_said_on_its_line(clone: Project) -> None:
         "BAD",
         "data.photos: lost/photos does not exist; name a folder or an archive",
     )
-    assert found["weights"][1].startswith("model.weights is lost, but nothing in data/weights")
+    assert found["weights"][1].startswith("model.weights is lost, not found (nothing in")
     assert found["DVC"][0] == "BAD"
     assert "dvc.lock" in found["DVC"][1]
-    assert found["state"][1].startswith("1 unfinished trainings (1 MB")
+    assert found["state"][1].startswith("unfinished trainings: 1 (1 MB")
 
 
 def test_a_broken_parameter_file_is_said_once_and_stops_nothing(clone: Project) -> None:
     (clone.folder / "params.yaml").write_text("train: {lr: [}\n")
     found = examine(clone, code=1)
     assert found["parameters"][1].startswith("params.yaml: is not valid YAML: line 1:")
+    assert found["device"] == found["photos"] == ("BAD", "as above")
     assert found["disk"][0] == "ok"
 
 

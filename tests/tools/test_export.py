@@ -20,6 +20,7 @@ from stages.common.classifier import (
 from stages.common.errors import UserError
 from stages.common.network import build_flowernet, build_network
 from stages.common.store import Store
+from stages.evaluate.predicting import check_fit
 from tests.conftest import ROOT
 from tools.export import __main__ as command
 from tools.export import compare as comparing
@@ -131,7 +132,7 @@ def test_the_command_writes_what_agrees(
     assert export.read_bytes() == content
     assert export.with_suffix(".py").read_bytes() == command.REFERENCE.read_bytes()
     printed = capsys.readouterr().out
-    assert "all 10 test photos are classified as by PyTorch; probabilities differ by" in printed
+    assert "all 10 test photos get the class that PyTorch gives them; probabilities" in printed
     assert [path.name for path in export.parent.glob(".*")] == []
 
 
@@ -164,11 +165,12 @@ def test_what_is_not_a_number_does_not_agree(
         compare(content, classifier, store)
 
 
-def test_a_store_of_other_classes_is_refused(content: bytes, store: Store) -> None:
+def test_a_store_of_other_classes_is_refused(store: Store) -> None:
     classifier = make_classifier()
     card = classifier.card.model_copy(update={"classes": ["oak", "elm"]})
-    with pytest.raises(UserError, match=r"classes is \['oak', 'elm'\], but the store has"):
-        compare(content, Classifier(classifier.network, card), store)
+    message = r"mine/model.json: classes is \['oak', 'elm'\], but the store has"
+    with pytest.raises(UserError, match=message):
+        check_fit(store, Classifier(classifier.network, card), model=Path("mine"))
 
 
 def test_a_missing_store_is_named(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,16 +191,20 @@ def test_a_missing_extra_is_one_clear_line(export: Path, monkeypatch: pytest.Mon
     assert not export.exists()
 
 
-@pytest.mark.parametrize("name", ["", ".", "/", "..", "folder", "pipe"])
+@pytest.mark.parametrize(
+    "name", ["", ".", "/", "..", "folder.onnx", "pipe.onnx", "flowers", "flowers.py"]
+)
 def test_what_is_no_name_of_a_file_is_refused_before_the_work(
     export: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     monkeypatch.chdir(export.parent)
-    Path("folder").mkdir()
-    os.mkfifo("pipe")
+    Path("folder.onnx").mkdir()
+    os.mkfifo("pipe.onnx")
     monkeypatch.setattr(sys, "argv", ["export", "lost", "--onnx", name])
     with pytest.raises(SystemExit) as ended:
         command.main()
     assert ended.value.code == 2
-    assert f"--onnx: must name a file, as flowers.onnx, got {name!r}" in capsys.readouterr().err
-    assert Path("pipe").is_fifo()
+    assert (
+        f"--onnx: must name a file, such as flowers.onnx, got {name!r}" in capsys.readouterr().err
+    )
+    assert Path("pipe.onnx").is_fifo()

@@ -141,7 +141,7 @@ class Runner:
 def test_predictions_equal_those_of_evaluate_to_the_last_digit(
     prepared: Store, photos: Path, classifier: Classifier, run: Runner
 ) -> None:
-    expected = predict_test_split(classifier, prepared)
+    expected = predict_test_split(classifier, prepared, "test")
     table = tabulate(prepared, expected)
     assert len(table) > 32  # more than a batch
     assert table["predicted"].nunique() > 1

@@ -320,7 +320,7 @@ ODD_LOSSES = {
     "a number above a double": f"{LOSSES}1,1,1e999\n",
     "a number above reason": f"{LOSSES}1,1,-1e13\n",
     "400 digits": f"{LOSSES}1,1,{'9' * 400}\n",
-    "epochs from 0": f"{LOSSES}0,1,1\n",
+    "epochs from 0": f"{LOSSES}0,1,1\n1,1,1\n",
     "epochs backwards": f"{LOSSES}2,1,1\n1,1,1\n",
     "an epoch twice": f"{LOSSES}1,1,1\n1,1,1\n",
     "an epoch of a billion": f"{LOSSES}1,1,1\n1000000000,1,1\n",
@@ -720,6 +720,21 @@ def test_other_photos_are_told_by_the_lock() -> None:
         "Photos: `data/demo` (3 files, 1.5 MB, md5 `bbbbbbb`); "
         "before: `data/demo` (3 files, 1.5 MB, md5 `aaaaaaa`).\n\nNo number changed."
     )
+
+
+def test_another_store_of_the_same_photos_is_told() -> None:
+    def side(md5: str) -> Snapshot:
+        deps = f"deps: [{{path: data/prepared, md5: {md5}.dir}}]"
+        lock = f"stages: {{train: {{{deps}}}}}"
+        return snapshot({"metrics/prepare.json": prepared(rose=5), "dvc.lock": lock})
+
+    said = describe_data(comparison(side("aaaa"), side("bbbb")))
+    assert said == "Same photos, but another store: other splits, or another image size."
+
+
+def test_a_linear_probe_has_no_curve_and_nothing_odd() -> None:
+    side = snapshot({"metrics/loss.csv": LOSSES + "0,0.3,0.4\n"})
+    assert (side.losses, side.problems) == ([], ())
 
 
 def weights_side(name: str, md5: str = "") -> Snapshot:

@@ -15,10 +15,10 @@ With ``--base`` it compares with the pool that another revision has in Git. Run 
 """
 
 import argparse
-import io
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ import pandas as pd
 from stages.common.drawing import png
 from stages.common.errors import UserError, run_stage
 from stages.common.files import write_bytes, write_csv, write_json
-from stages.common.params import FOLDS_SLACK, PARAMS_FILE, load_params
+from stages.common.params import FOLDS_SLACK, PARAMS_FILE, Prepare, load_params
 from stages.common.store import STORE, open_store
 from stages.evaluate.metrics import DECIMALS
 from tools.crossval.page import describe_missing, measure_pool, summarize, write_page
@@ -35,8 +35,16 @@ from tools.crossval.pool import Pool, pool_folds
 from tools.crossval.runs import FOLD, FoldRun, choose_runs, digests_here, find_runs
 from tools.crossval.suspects import draw_suspects, find_suspects
 from tools.report.git import file_at, find_commit, tracks
+from tools.report.markdown import plain
 from tools.report.paired import Paired, compare_predictions
-from tools.report.snapshot import WEIGHTS, flatten, read_yaml
+from tools.report.snapshot import (
+    WEIGHTS,
+    ContentError,
+    flatten,
+    read_file,
+    read_predictions,
+    read_yaml,
+)
 
 FOLDER = Path("metrics/crossval")
 
@@ -44,9 +52,14 @@ FOLDER = Path("metrics/crossval")
 def main() -> None:
     """Find the folds, run those that are missing if asked to, pool them, write the files."""
     options = parse_options()
-    folds = options.folds or load_params().prepare.folds
-    wanted = flatten(read_yaml(PARAMS_FILE.read_bytes()))
-    wanted |= {"prepare.folds": folds, "prepare.test_fraction": fraction(folds, wanted)}
+    prepare = load_params().prepare
+    folds = options.folds or prepare.folds
+    wanted = {
+        name: value
+        for name, value in flatten(read_yaml(PARAMS_FILE.read_bytes())).items()
+        if not name.startswith(("prepare.folds", "prepare.test_fraction"))  # may be pairs of values
+    }
+    wanted |= {"prepare.folds": folds, "prepare.test_fraction": fraction(folds, prepare)}
     found = find_runs()
     runs = choose_runs(found, wanted)
     if options.run:
@@ -78,10 +91,10 @@ def parse_options() -> argparse.Namespace:
     return options
 
 
-def fraction(folds: int, params: dict[str, Any]) -> float:
+def fraction(folds: int, prepare: Prepare) -> float:
     """Return the share of the photos that a fold tests: that of params.yaml where it fits."""
-    ours = float(params["prepare.test_fraction"])
-    fits = params["prepare.folds"] == folds and abs(ours * folds - 1) < FOLDS_SLACK
+    ours = prepare.test_fraction
+    fits = prepare.folds == folds and abs(ours * folds - 1) < FOLDS_SLACK
     return ours if fits else round(1 / folds, 6)
 
 
@@ -91,7 +104,7 @@ def overrides(folds: int, params: dict[str, Any]) -> list[str]:
         "-S",
         f"prepare.folds={folds}",
         "-S",
-        f"prepare.test_fraction={params['prepare.test_fraction']:g}",
+        f"prepare.test_fraction={params['prepare.test_fraction']!r}",
     ]
 
 
@@ -123,8 +136,8 @@ def run_folds(missing: list[int], folds: int, params: dict[str, Any]) -> None:
         code = subprocess.run([sys.executable, *words], check=False).returncode
         if code:
             raise UserError(
-                f"fold {fold} ended with exit code {code}; the folds before it are kept, and "
-                "`make crossval` goes on from here"
+                f"fold {fold} ended with exit code {code}; finished folds are kept: run the same "
+                "command again to resume"
             )
 
 
@@ -168,10 +181,12 @@ def compare_with(base: str, photos: pd.DataFrame) -> Paired:
     """Pair the pool with the one that a revision has in Git."""
     name, commit = find_commit(base)
     path = f"{FOLDER}/predictions.csv"
-    content = file_at(commit, path)
-    if content is None:
+    try:
+        before = read_file(path, read_predictions, partial(file_at, commit), f"{name}:")
+    except ContentError as error:
+        raise UserError(f"--base: {plain(error)}; cross-validate there again") from error
+    if before is None:
         raise UserError(f"--base {name} has no {path}: cross-validate there, and commit {FOLDER}")
-    before = pd.read_csv(io.BytesIO(content), keep_default_na=False)
     return compare_predictions(before, photos)
 
 

@@ -97,16 +97,21 @@ def _is_as_locked(made: dict[str, str]) -> bool:
 
 
 def digests_here(run: FoldRun) -> dict[str, str]:
-    """Return the digests of a run, with those of code and weights as they are now.
+    """Return the digests of a run's inputs as they are now.
 
-    Photos are taken to be what they were: DVC would look at each of them again.
+    Of photos, those of the last ``dvc repro prepare``: DVC would look at each of them again.
     """
+    try:
+        lock = read_file("dvc.lock", read_lock, file_here) or {}
+    except ContentError:
+        lock = {}
+    known = {item.path: item.md5 for item in lock["prepare"].deps} if "prepare" in lock else {}
     now = {
         name: digest(Path(name))
         for name in run.digests
         if name.startswith((CODE, f"{WEIGHTS}/")) and Path(name).exists()
     }
-    return {**run.digests, **now}
+    return {name: now.get(name, known.get(name, then)) for name, then in run.digests.items()}
 
 
 def digest(path: Path) -> str:

@@ -6,15 +6,18 @@ running; with one of those the exit code is 1. It changes nothing. Run it with `
 
 import sys
 
-from stages.common.errors import run_stage
+from stages.common.errors import UserError, run_stage
 from tools.doctor.checks import CHECKS, Check, Finding
 
 
 def main() -> None:
     """Print a line for each check."""
     findings = [examine(check) for check in CHECKS.values()]
+    told: set[str] = set()
     for subject, finding in zip(CHECKS, findings, strict=True):
-        print(f"{finding.level:4}  {subject:12}{finding.text}", flush=True)
+        text = "as above" if finding.text in told else finding.text
+        told.add(finding.text)
+        print(f"{finding.level:4}  {subject:12}{text}", flush=True)
     if any(finding.level == "BAD" for finding in findings):
         sys.exit(1)
 
@@ -25,8 +28,10 @@ def examine(check: Check) -> Finding:
         return check()
     except ImportError as error:
         return Finding("BAD", f"{error}; make the environment again: rm -r .venv; make setup")
+    except UserError as error:
+        return Finding("BAD", str(error).partition("\n")[0])
     except Exception as error:
-        return Finding("BAD", f"cannot be told: {type(error).__name__}: {error!s:.200}")
+        return Finding("BAD", f"this check failed: {type(error).__name__}: {error!s:.200}")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,9 @@ def python() -> Finding:
     """Check the interpreter."""
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info < OLDEST_PYTHON:
-        return Finding("BAD", f"{version}; 3.11 or newer is needed: make PYTHON=/path/to/python3")
+        return Finding(
+            "BAD", f"{version}; 3.11 or newer is needed: make setup PYTHON=/path/to/python3"
+        )
     return Finding("ok", f"{version}, {sys.executable}")
 
 
@@ -81,14 +83,9 @@ def pytorch() -> Finding:
 
 def parameters() -> Finding:
     """Read params.yaml."""
-    from stages.common.errors import UserError
     from stages.common.params import load_params
 
-    try:
-        params = load_params()
-    except UserError as error:
-        first, *others = str(error).splitlines()
-        return Finding("BAD", first + (f" (and {len(others)} more)" if others else ""))
+    params = load_params()
     return Finding("ok", f"params.yaml: {params.model.name}, weights {params.model.weights}")
 
 
@@ -110,7 +107,7 @@ def device() -> Finding:
     processor = cpu.get("cpu_name") or cpu.get("architecture")
     text = f"{device_name(chosen)}, {processor}, {cores()} cores; trains in {precision}"
     if chosen.type == "cpu" and cores() < params.train.threads:
-        return Finding("note", f"{text}; train.threads is {params.train.threads}: more than cores")
+        return Finding("note", f"{text}; train.threads is {params.train.threads}, more than that")
     return Finding("ok", text)
 
 
@@ -124,7 +121,7 @@ def dvc() -> Finding:
             stages = [stage for stage in repo.index.stages if stage.cmd]  # reads the lock files
             cache = Path(repo.cache.local.path)
     except DvcException as error:
-        return Finding("BAD", f"{error!s:.200}; `git checkout dvc.lock data/dvc.lock`")
+        return Finding("BAD", f"{error!s:.200}; if a lock file is damaged: `git checkout` it")
     if cache.exists() and not os.access(cache, os.R_OK | os.W_OK | os.X_OK):
         return Finding("BAD", f"no permission for the cache {cache}; `chmod -R u+rwX` it")
     return Finding("ok", f"{metadata.version('dvc')}, {len(stages)} stages, cache {cache}")
@@ -171,7 +168,7 @@ def weights() -> Finding:
         return Finding("note", f"DEFAULT: downloaded once, unless they are here; {at_hand}")
     shown = printable_name(name)
     if not (WEIGHTS / name).exists():
-        return Finding("BAD", f"model.weights is {shown}, but {at_hand}; copy it there")
+        return Finding("BAD", f"model.weights is {shown}, not found ({at_hand}); copy it there")
     return Finding("ok", f"{WEIGHTS}/{shown}")
 
 
@@ -186,10 +183,10 @@ def state() -> Finding:
     if not saved:
         return Finding("ok", f"no training is unfinished; {shared}")
     hours = (time.time() - max(path.stat().st_mtime for path in saved)) / 3600
-    size = sum(path.stat().st_size for path in saved) / 1e6
+    size = sum(path.stat().st_size for path in Path(".train_state").glob("*/*")) / 1e6
     return Finding(
         "note",
-        f"{len(saved)} unfinished trainings ({size:,.0f} MB, the last {hours:,.1f} h ago): `dvc "
+        f"unfinished trainings: {len(saved)} ({size:,.0f} MB, the last {hours:,.1f} h ago); `dvc "
         f"repro` resumes, `rm -r .train_state` forgets; {shared}",
     )
 

@@ -2,7 +2,7 @@
 
 The file takes photos as bytes and gives probabilities; its metadata says how to make the one and
 read the other. It is written only after ONNX Runtime and PyTorch have classified every photo of the
-test split alike. Beside it stands flowers.py, a small program that feeds it. Run it with
+test split alike. Beside it stands flowers.py, a small program that uses it. Run it with
 ``python -m tools.export models --onnx flowers.onnx``.
 """
 
@@ -17,6 +17,7 @@ from stages.common.device import set_up_torch
 from stages.common.errors import UserError, run_stage
 from stages.common.files import write_bytes
 from stages.common.store import STORE, open_store
+from stages.evaluate.predicting import check_fit
 
 REFERENCE = Path(__file__).with_name("reference.py")
 """A program of its own, which is copied: it imports nothing of the project."""
@@ -35,6 +36,7 @@ def main() -> None:
     set_up_torch(torch.get_num_threads())
     classifier = load_classifier(options.model, torch.device("cpu"))
     store = open_store(options.store)
+    check_fit(store, classifier, options.store, options.model)
     content = convert(classifier)
     difference = compare(content, classifier, store)
     write_bytes(options.onnx, content)
@@ -42,8 +44,9 @@ def main() -> None:
     write_bytes(reference, REFERENCE.read_bytes())
     photos = len(store.indices("test"))
     print(
-        f"{options.onnx}: {len(content) / 1e6:.1f} MB; all {photos} test photos are classified as "
-        f"by PyTorch; probabilities differ by at most {difference:.1g}; {reference} feeds it photos"
+        f"{options.onnx}: {len(content) / 1e6:.1f} MB; all {photos} test photos get the class "
+        f"that PyTorch gives them; probabilities differ by at most {difference:.1g}; {reference} "
+        "shows how to use it"
     )
 
 
@@ -61,7 +64,7 @@ def parse_options() -> argparse.Namespace:
         type=Path,
         default=STORE,
         metavar="FOLDER",
-        help=f"the store whose test split is predicted with both ({STORE})",
+        help=f"where the store is that the model was trained on ({STORE})",
     )
     return parser.parse_args()
 
@@ -69,8 +72,8 @@ def parse_options() -> argparse.Namespace:
 def file_to_write(text: str) -> Path:
     """Read the name of a file that may be there already, and no folder or device."""
     path = Path(text)
-    if not path.name or (path.exists() and not path.is_file()):
-        raise argparse.ArgumentTypeError(f"must name a file, as flowers.onnx, got {text!r}")
+    if path.suffix != ".onnx" or (path.exists() and not path.is_file()):
+        raise argparse.ArgumentTypeError(f"must name a file, such as flowers.onnx, got {text!r}")
     return path
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stages.common.classifier import Classifier, average, to_input, views
+from stages.common.network import FLOWERNET
 
 STEPS = (
     "Turn the photo upright by its EXIF orientation; convert it to RGB, transparency on white; "
@@ -75,8 +76,9 @@ def forget_origin(graph: onnx.GraphProto) -> None:
 def describe(classifier: Classifier) -> dict[str, str]:
     """Return the metadata, which is all one needs to use the file; lists as JSON."""
     card, calibration = classifier.card, classifier.calibration
+    own = card.architecture == FLOWERNET  # the others have no width to choose
     return {
-        "architecture": f"{card.architecture}, width {card.width}",
+        "architecture": card.architecture + (f", width {card.width}" if own else ""),
         "classes": json.dumps(card.classes),
         "image_size_px": str(card.image_size_px),
         "input": "images: uint8 (batch, image_size_px, image_size_px, 3), RGB",

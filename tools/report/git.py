@@ -15,11 +15,11 @@ def find_commit(name: str) -> tuple[str, str]:
     here = _run("rev-parse", "--git-dir")
     if here.returncode != 0:
         raise UserError(f"git: {plain(here.stderr.decode(errors='replace'), 200)}")
-    experiments = _ask("for-each-ref", "--format=%(refname)", "refs/exps/").splitlines()
+    newest_first = reversed(experiments())
     for candidate, shown in (
         (name, name),
         (f"origin/{name}", f"origin/{name}"),
-        *((experiment, name) for experiment in experiments if experiment.endswith(f"/{name}")),
+        *((commit, name) for experiment, commit in newest_first if experiment == name),
     ):
         commit = _commit(candidate)
         if commit:

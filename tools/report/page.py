@@ -67,7 +67,9 @@ def describe_data(comparison: Comparison) -> str:
     if after.prepared is None and after.photos is None:
         return "Not prepared yet: run `dvc repro`."
     if (before.photos, before.prepared) == (after.photos, after.prepared):
-        return "Same photos, same splits."
+        if before.store == after.store:
+            return "Same photos, same splits."
+        return "Same photos, but another store: other splits, or another image size."
     source = f"Photos: {_source(after.photos)}"
     if before.photos != after.photos:
         source += f"; before: {_source(before.photos)}"

@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 import pandas as pd
 from pydantic import BaseModel, BeforeValidator, TypeAdapter, ValidationError
 
+from stages.common.store import STORE
 from stages.common.yaml12 import parse_yaml
 from tools.report.markdown import code
 from tools.report.metrics import Numbers
@@ -94,6 +95,11 @@ class Snapshot:
         return self._dep("prepare", PurePath(str((self.params or {}).get("data.photos"))))
 
     @property
+    def store(self) -> Item | None:
+        """The store that was trained on."""
+        return self._dep("train", STORE)
+
+    @property
     def weights(self) -> Item | None:
         """What training started from: the dependency that the parameter model.weights names."""
         return self._dep("train", WEIGHTS / str((self.params or {}).get("model.weights")))
@@ -137,7 +143,7 @@ def file_here(path: str) -> bytes | None:
     if not file.exists():
         return None
     if not file.is_file():  # a link to a device would have no end
-        raise ValueError("is no file")
+        raise ValueError("is not a regular file")
     return file.read_bytes()
 
 
@@ -193,8 +199,10 @@ def read_numbers(content: bytes) -> Numbers:
 
 
 def read_losses(content: bytes) -> list[float]:
-    """Return the validation loss of every epoch."""
+    """Return the validation loss of every epoch; none of a linear probe, whose row is epoch 0."""
     table = _read_table(content, ["epoch", "val_loss"]).astype(float)
+    if table["epoch"].tolist() == [0]:
+        return []
     if table["epoch"].tolist() != list(range(1, len(table) + 1)):
         raise ValueError("epoch must be 1, 2, 3 and so on")
     if not table["val_loss"].abs().le(LARGEST_NUMBER).all():
