@@ -25,7 +25,7 @@ report: $(READY) repository ## say what changed since BASE (main): make report B
 	@$(RUN) python -m tools.report --base "$(BASE)"
 
 FOLDS ?= 5
-crossval: $(READY) repository ## cross-validate: train on each of FOLDS (5), test every photo once
+crossval: $(READY) repository ## cross-validate: train FOLDS (5) networks, so that every photo is tested once
 	@$(RUN) dvc repro --quiet prepare
 	@$(RUN) python -m tools.crossval --run --folds "$(FOLDS)"
 

@@ -126,7 +126,7 @@ def test_a_stale_lock_fails_and_what_is_stale_is_run_where_a_remote_is(
         "Running stage 'evaluate':"
     ]
     assert "**dvc.lock is up to date**" in page.read_text()
-    assert page.read_text().endswith("these results are the workflow's, in no commit.\n")
+    assert page.read_text().endswith("and they are not committed.\n")
 
 
 @pytest.mark.skipif(not shutil.which("jq"), reason="needs jq")

@@ -73,7 +73,7 @@ def draw_suspects(
             number,
             (
                 f"labeled {row.label}",
-                f"rather {row.better_label} {row.better_probability:.0%}",
+                f"predicted {row.better_label} {row.better_probability:.0%}",
                 str(row.path).rpartition("/")[2],
             ),
         )
