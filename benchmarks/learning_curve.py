@@ -17,7 +17,8 @@ import pandas as pd
 
 from benchmarks.training import train_classifier
 from stages.common.device import set_up_torch
-from stages.common.params import Params, load_params
+from stages.common.params import load_params
+from stages.common.schema import Params
 from stages.common.store import Store, open_store
 
 COUNTS = (20, 50, 100, 200, None)

@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from benchmarks.training import seconds
 from stages.common.device import autocast, choose_device, choose_precision, set_up_torch
 from stages.common.network import build_network, default_weights
-from stages.common.params import Params, load_params
+from stages.common.params import load_params
+from stages.common.schema import Params
 
 NETWORKS = (
     "mobilenet_v3_small",

@@ -10,7 +10,7 @@ import torch
 
 from stages.common.classifier import Classifier
 from stages.common.device import choose_device
-from stages.common.params import Params, Runtime, Train
+from stages.common.schema import Params, Runtime, Train
 from stages.common.store import Store
 from stages.train.checkpoints import Checkpoints
 from stages.train.distributed import World

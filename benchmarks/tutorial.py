@@ -26,7 +26,8 @@ from tqdm import tqdm
 from benchmarks.training import describe_machine, new_training
 from stages.common.classifier import Classifier
 from stages.common.device import choose_device, set_up_torch
-from stages.common.params import Params, load_params
+from stages.common.params import load_params
+from stages.common.schema import Params
 from stages.common.store import Store, open_store
 from stages.train.checkpoints import Checkpoints, StateDict
 from stages.train.stopping import StopRequest

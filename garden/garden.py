@@ -9,7 +9,7 @@ from tqdm import tqdm
 from garden.species import SPECIES
 from garden.workers import draw_all
 from stages.common.files import readable_os_errors
-from stages.common.params import Garden
+from stages.common.schema import Garden
 
 
 def draw_garden(folder: Path, garden: Garden, workers: int) -> None:

@@ -13,7 +13,8 @@ from hypothesis import settings
 
 from stages.common.classifier import ModelCard
 from stages.common.files import write_json
-from stages.common.params import Params, load_params
+from stages.common.params import load_params
+from stages.common.schema import Params
 from stages.common.store import Store, open_store
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import numpy as np
 import pillow_heif
 from PIL import Image, PngImagePlugin
 
-from stages.common.params import Prepare
+from stages.common.schema import Prepare
 
 Plant = Callable[[Path], None]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stages.common.params import Params
+from stages.common.schema import Params
 from tests.conftest import ROOT
 
 STAGES: dict[str, dict[str, list[str]]] = {

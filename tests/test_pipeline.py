@@ -200,7 +200,7 @@ def test_a_second_trainer_waits_for_one_that_outlived_its_dvc(project: Project) 
     dvc.wait()
     second = project.start("dvc", "repro")
     assert second.stdout is not None
-    waiting = f"process {trainer.pid} is at this very training: waiting for it to end"
+    waiting = f"process {trainer.pid} is already running this training: waiting for it to end"
     assert any(waiting in line for line in second.stdout)
     trainer.resume()
     dvc.communicate()  # the trainer's end closes the pipe

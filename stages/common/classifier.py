@@ -1,40 +1,20 @@
-"""The trained model as a folder, and how it is asked.
+"""The trained model, and how it is asked: the views of a photo, and what becomes of its outputs."""
 
-    model.safetensors   the weights, without metadata
-    model.json          what it takes to use them: architecture, classes, image size, mean, std
-    calibration.json    how to read it: views to average, a temperature, a threshold for "unsure"
-
-train writes the first two, evaluate the third. The folder is all that a prediction needs.
-"""
-
-import hashlib
 from dataclasses import dataclass, field
-from pathlib import Path
-from textwrap import shorten
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
+from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import softmax
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages.common.device import Precision
 from stages.common.errors import UserError
-from stages.common.files import check_regular, new_folder, write_bytes, write_json
-from stages.common.network import build_network
-
-MODELS = Path("models")
-CALIBRATION = "calibration.json"
 
 Probabilities = npt.NDArray[np.float64]
-
-Content = TypeVar("Content", bound=BaseModel)
 
 PREDICT_BATCH = 32
 """Photos in each forward pass; a smaller rest is padded with black ones.
@@ -104,7 +84,7 @@ class Classifier:
 
     @property
     def device(self) -> torch.device:
-        """The network's device."""
+        """Where the weights are; inputs must go there."""
         return next(self.network.parameters()).device
 
     def probabilities(
@@ -215,114 +195,3 @@ def normalize(images: Tensor, mean: list[float], std: list[float]) -> Tensor:
     center = 255 * torch.tensor(mean, device=images.device)
     scale = 1 / (255 * torch.tensor(std, device=images.device))
     return ((images - center) * scale).permute(0, 3, 1, 2)
-
-
-def save_classifier(classifier: Classifier, folder: Path = MODELS) -> None:
-    """Write the folder completely, or leave the old one as it was."""
-    state = {
-        name: tensor.detach().cpu().contiguous()
-        for name, tensor in classifier.network.state_dict().items()
-    }
-    weights = save_tensors(state)
-    card = classifier.card.model_copy(
-        update={"weights_sha256": hashlib.sha256(weights).hexdigest()}
-    )
-    with new_folder(folder) as partial:
-        write_bytes(partial / "model.safetensors", weights)
-        write_json(partial / "model.json", card.model_dump())
-
-
-def load_classifier(folder: Path, device: torch.device, calibrated: bool = True) -> Classifier:
-    """Read a model's folder, ready to predict.
-
-    Parameters
-    ----------
-    folder : Path
-    device : torch.device
-    calibrated : bool
-        Whether with its calibration.json; without such a file it is as trained.
-
-    Raises
-    ------
-    UserError
-        If a file is missing, damaged or of another schema.
-    """
-    card = read_card(folder / "model.json")
-    weights = _read_weights(folder / "model.safetensors", card.weights_sha256)
-    try:
-        network = build_network(card.architecture, card.width, len(card.classes))
-    except UserError as error:
-        raise UserError(f"{folder}/model.json: architecture: {error}; {_REMEDY}") from error
-    expected = network.state_dict()
-    if other := [n for n, w in weights.items() if n in expected and w.dtype != expected[n].dtype]:
-        raise UserError(
-            f"{folder}/model.safetensors: {other[0]} is {weights[other[0]].dtype}, not "
-            f"{expected[other[0]].dtype}; {_REMEDY}"
-        )
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        first = shorten(str(error).partition("\n")[2], width=100, placeholder=" ...")
-        raise UserError(
-            f"{folder}: model.safetensors does not fit model.json: {first}; {_REMEDY}"
-        ) from error
-    network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    path = folder / CALIBRATION
-    if calibrated and path.exists():
-        return Classifier(network, card, read_calibration(path, card))
-    return Classifier(network, card)
-
-
-_REMEDY = "train it again with `dvc repro --force train`, or copy the whole folder again"
-_REMEDY_OF_CALIBRATION = "make it again with `dvc repro --force evaluate`, or remove it"
-
-
-def read_card(path: Path) -> ModelCard:
-    """Read a model.json.
-
-    Raises
-    ------
-    UserError
-        If it is missing, damaged or of another schema.
-    """
-    return _read_json(path, ModelCard, _REMEDY)
-
-
-def read_calibration(path: Path, card: ModelCard) -> Calibration:
-    """Read a calibration.json.
-
-    Raises
-    ------
-    UserError
-        If it is damaged, of another schema, or of other weights.
-    """
-    calibration = _read_json(path, Calibration, _REMEDY_OF_CALIBRATION)
-    if calibration.weights_sha256 != card.weights_sha256:
-        raise UserError(f"{path}: belongs to other weights; {_REMEDY_OF_CALIBRATION}")
-    return calibration
-
-
-def _read_json(path: Path, kind: type[Content], remedy: str) -> Content:
-    try:
-        check_regular(path)
-        return kind.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}; {remedy}") from error
-    except ValidationError as error:
-        detail = error.errors()[0]
-        name = ".".join(str(part) for part in detail["loc"]) or "the file"
-        raise UserError(f"{path}: {name}: {detail['msg']}; {remedy}") from error
-
-
-def _read_weights(path: Path, digest: str) -> dict[str, Tensor]:
-    try:
-        check_regular(path)
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}; {_REMEDY}") from error
-    if hashlib.sha256(content).hexdigest() != digest:
-        raise UserError(f"{path}: is damaged: its sha256 is not that of model.json; {_REMEDY}")
-    try:
-        return load_tensors(content)
-    except SafetensorError as error:
-        raise UserError(f"{path}: is not a safetensors file: {error}; {_REMEDY}") from error

@@ -1,4 +1,4 @@
-"""Errors that the user can mend, and how a stage reports them."""
+"""Errors that the user can fix, and how a stage reports them."""
 
 import errno
 import io
@@ -9,11 +9,25 @@ from collections.abc import Callable
 
 
 class UserError(Exception):
-    """A mistake that the user can mend: shown as its message alone, without a traceback.
+    """A mistake that the user can fix: only its message is shown, without a traceback.
 
-    The message says what is wrong, where, what was found, what is allowed and how to mend it.
+    The message says what is wrong, where, what was found, what is allowed and how to fix it.
     Several problems found at once are several lines.
     """
+
+
+class PhotoError(Exception):
+    """A photo that cannot be used: a reason code and, for people, a detail."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of a library's message, which says what is wrong."""
+    return str(error).strip().partition("\n")[0]
 
 
 def run_stage(main: Callable[[], None]) -> None:

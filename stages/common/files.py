@@ -52,7 +52,7 @@ def check_regular(path: Path) -> None:
         Which says so.
     """
     if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "is no regular file", str(path))
+        raise OSError(errno.EINVAL, "is not a regular file", str(path))
 
 
 @contextmanager
@@ -88,7 +88,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         except OSError:
             partial.unlink(missing_ok=True)
             raise
-        sync_folder(path.parent)
+        _sync(path.parent)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -129,7 +129,7 @@ def new_folder(path: Path) -> Iterator[Path]:
                 if path.exists():
                     path.rename(_old_name(partial))
                 partial.rename(path)
-                sync_folder(path.parent)
+                _sync(path.parent)
         finally:
             with readable_os_errors(path):
                 _finish_replacement(path, partial)
@@ -189,15 +189,11 @@ def sync_tree(folder: Path) -> None:
     for parent, _, names in os.walk(folder):
         for name in names:
             _sync(Path(parent, name))
-        sync_folder(Path(parent))
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries to the disk."""
-    _sync(folder)
+        _sync(Path(parent))
 
 
 def _sync(path: Path) -> None:
+    """Flush a file, or a folder's entries, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -8,7 +8,6 @@ a photo, the pixels are the same: all arithmetic on the way is on integers.
 
 import functools
 import io
-import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
+
+from stages.common.errors import PhotoError
+from stages.common.jpeg import Scaled, decode_jpeg
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "TIFF", "GIF")
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -37,46 +39,11 @@ TURNS = {
 }
 """What undoes each EXIF orientation."""
 
-SPARE = 1.5
-"""A JPEG is decoded at a half, a quarter or an eighth of its size if that leaves this many times
-the pixels per side that are needed. The result then differs less from that of a full decode (38 to
-44 dB) than those of two good filters do from each other (35 to 37 dB)."""
-
 JPEG = b"\xff\xd8\xff"
 """How a JPEG starts."""
 
-NO_DAMAGE = (
-    "not implemented",  # arithmetic coding
-    "Unsupported color conversion",
-    "Unsupported JPEG data precision",
-    "Unsupported JPEG process",
-    "subsampling level",
-    "unknown JFIF revision",
-    "Unknown Adobe color transform",
-    "Invalid SOS parameters for sequential JPEG",
-)
-"""What simplejpeg says of JPEGs that are odd but whole: Pillow decodes some of them. Whatever else
-it says is damage, so that words of a later version reject a photo rather than accept it."""
-
 NAMES_OF_ORIENTATION = (b"Exif", b"tiff:Orientation")
 """One of these is in a JPEG that says which side is up."""
-
-Scaled = tuple[Image.Image, float, float]
-"""A decoded photo, scaled down perhaps, and the width and height of it that the content fills."""
-
-MOST_ROOM = 1 << 23
-"""Bytes that a process keeps for the pixels of its next photo."""
-
-_room = bytearray()
-
-
-class PhotoError(Exception):
-    """A photo that cannot be used: a reason code and, for people, a detail."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
 
 
 @dataclass(frozen=True)
@@ -148,7 +115,7 @@ def _from_plain_jpeg(content: bytes, size_px: int, limits: Limits) -> Photo | No
     if colors not in ("YCbCr", "Gray"):
         return None
     _check_limits((width, height), limits)
-    if (decoded := _decode_jpeg(content, (width, height), size_px)) is None:
+    if (decoded := decode_jpeg(content, (width, height), size_px)) is None:
         return None
     return Photo(fit_square(*decoded, size_px), width, height)
 
@@ -259,7 +226,7 @@ def _check_limits(size_px: tuple[int, int], limits: Limits) -> None:
 def _load(image: Image.Image, content: bytes, size_px: int) -> Scaled:
     """Decode all of an opened photo."""
     if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
-        decoded = _decode_jpeg(content, image.size, size_px)
+        decoded = decode_jpeg(content, image.size, size_px)
         if decoded is not None:
             return decoded
     try:
@@ -267,47 +234,6 @@ def _load(image: Image.Image, content: bytes, size_px: int) -> Scaled:
     except Exception as error:  # as in _open
         raise _broken(error) from error
     return to_rgb(image), image.width, image.height
-
-
-def _decode_jpeg(content: bytes, size: tuple[int, int], size_px: int) -> Scaled | None:
-    """Decode a JPEG, already scaled down, and notice damage that Pillow passes over.
-
-    Pillow ignores libjpeg's warnings: of JPEGs cut short and closed again it accepts every one,
-    with the rest of the picture gray.
-
-    Returns
-    -------
-    Scaled, or None for what only Pillow can tell.
-    """
-    width, height = size
-    enough = min(size) / (SPARE * size_px)
-    scale = next((n for n in (8, 4, 2) if n <= enough), 1)
-    least = {"min_width": math.ceil(width / scale), "min_height": math.ceil(height / scale)}
-    try:
-        pixels = simplejpeg.decode_jpeg(
-            content, buffer=_room_for(3 * math.prod(least.values())), **least
-        )
-    except ValueError as error:
-        text = str(error)
-        if any(words in text for words in NO_DAMAGE):
-            return None
-        raise PhotoError("truncated" if "remature end" in text else "damaged", text) from error
-    # A scaled side is rounded up, but its content ends where the division ends.
-    return Image.fromarray(pixels), width / scale, height / scale
-
-
-def _room_for(size: int) -> bytearray | None:
-    """Return memory for decoded pixels, the same every time, but None for very many.
-
-    To fetch it from the system and give it back for every photo takes a tenth of a small one's
-    time. So decode photos on one thread of a process only.
-    """
-    global _room
-    if size > MOST_ROOM:
-        return None
-    if len(_room) < size:
-        _room = bytearray(size)
-    return _room
 
 
 def _broken(error: Exception) -> PhotoError:

@@ -41,7 +41,7 @@ def describe_problem(detail: ErrorDetails, schema: type[BaseModel], which: tuple
         which = ()
     name = _short(".".join(str(part) for part in (*detail["loc"], *which)))
     if kind == "invalid_key":
-        return f"{name} is no name of a parameter"
+        return f"{name} is not a parameter name"
     if kind == "missing":
         return f"{name} is missing; add it (docs/parameters.md says what it means)"
     if kind == "extra_forbidden":

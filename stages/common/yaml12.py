@@ -1,9 +1,10 @@
 """Read YAML as DVC does, so that what trains is what DVC records.
 
 PyYAML follows YAML 1.1, where ``012`` is ten, ``1:30`` is ninety, ``off`` is false and ``1e-05`` is
-text. DVC follows YAML 1.2. The loader here keeps PyYAML's parser and takes its numbers and booleans
-from YAML 1.2. It refuses what a parameter file has no use for: duplicate keys, anchors, aliases
-and tags, and documents too long or too deep to be written by hand.
+text. DVC follows YAML 1.2, by ruamel.yaml. The loader here keeps PyYAML's parser, with the patterns
+of ruamel.yaml for numbers and booleans: those of YAML 1.2, and 0b and underscores as well. It
+refuses what a parameter file has no use for: duplicate keys, anchors, aliases and tags, and
+documents too long or too deep to be written by hand.
 
 References
 ----------
@@ -88,7 +89,7 @@ class Yaml12Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def construct_number(self, node: yaml.ScalarNode) -> int | float:
-        """Return the number that a scalar spells, in any base that YAML 1.2 has."""
+        """Return the number that a scalar spells, in any of its bases."""
         text = node.value.replace("_", "")
         if len(text) > MAX_NUMBER:
             raise yaml.MarkedYAMLError(

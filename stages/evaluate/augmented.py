@@ -16,7 +16,7 @@ from torch import Tensor
 from stages.common.classifier import ModelCard
 from stages.common.drawing import PER_ROW, Section, Tile, draw
 from stages.common.errors import UserError
-from stages.common.params import Train
+from stages.common.schema import Train
 from stages.common.store import Store
 from stages.train.augment import Augmentation
 from stages.train.schedule import image_sizes
@@ -71,7 +71,9 @@ def count_epochs(path: Path = LOSS_CSV) -> int:
     try:
         epochs = [*pd.read_csv(path)["epoch"]]
     except (OSError, ValueError, KeyError) as error:
-        reason = "not found" if isinstance(error, FileNotFoundError) else "is no record of epochs"
+        reason = (
+            "not found" if isinstance(error, FileNotFoundError) else "is not a record of epochs"
+        )
         raise UserError(f"{path}: {reason}; train again with `dvc repro --force train`") from error
     return len([epoch for epoch in epochs if epoch > 0])  # a linear probe is row 0
 

@@ -11,8 +11,9 @@ import pandas as pd
 
 from stages.common.classifier import Calibration, ModelCard
 from stages.common.names import printable_name
-from stages.common.params import Params
+from stages.common.schema import Params
 from stages.common.store import SPLITS, Store
+from stages.evaluate.calibration import FEWEST_PHOTOS
 
 MOST_CLASSES = 100
 """Rows of a table; a page of thousands is not read."""
@@ -76,7 +77,7 @@ def _data(store: Store) -> list[str]:
         "the same split. Revision of the data: SHA-256 of images.npy "
         f"`{meta.images_sha256}`, of manifest.csv `{meta.manifest_sha256}`."
     )
-    return [_table(["class", *SPLITS], [*rows, totals]), revision]
+    return [_table(["class", *SPLITS], [totals, *rows]), revision]
 
 
 def _test(evaluation: dict[str, Any], calibration: Calibration) -> list[str]:
@@ -126,7 +127,7 @@ def _limits(store: Store, evaluation: dict[str, Any], calibration: Calibration) 
         "The figures hold for photos like those it was tested on, taken from the same collection. "
         "Expect less on photos of other cameras, places and seasons."
     )
-    if calibration.temperature == 1:
+    if sum(store.meta.counts["validation"].values()) < FEWEST_PHOTOS:
         yield "Its probabilities are not calibrated: there were too few validation photos."
     train = store.meta.counts["train"]
     few = [name for name in store.meta.classes if train.get(name, 0) < FEW_PHOTOS]

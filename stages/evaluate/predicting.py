@@ -4,8 +4,9 @@ from pathlib import Path
 
 import torch
 
-from stages.common.classifier import MODELS, Classifier, Probabilities, to_input, views
-from stages.common.errors import UserError
+from stages.common.classifier import Classifier, Probabilities, to_input, views
+from stages.common.errors import UserError, first_line
+from stages.common.model_folder import MODELS
 from stages.common.store import STORE, Split, Store
 
 
@@ -24,9 +25,9 @@ def check_fit(
     theirs = card.store_images_sha256, card.store_manifest_sha256
     if theirs != (meta.images_sha256, meta.manifest_sha256):
         raise UserError(
-            f"{model}/model.json: the model was trained on another store than {folder} (sha256 of "
-            f"manifest.csv {theirs[1][:12] or 'unknown'}, here {meta.manifest_sha256[:12]}), so it "
-            "may have seen these test photos; train on this store with `dvc repro`"
+            f"{model}/model.json: the model was trained on a different store from {folder} (sha256 "
+            f"of manifest.csv {theirs[1][:12] or 'unknown'}, here {meta.manifest_sha256[:12]}), so "
+            "it may have seen these test photos; train on this store with `dvc repro`"
         )
 
 
@@ -40,7 +41,7 @@ def check_view(classifier: Classifier) -> None:
     try:
         classifier.network(largest)
     except (RuntimeError, AssertionError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         raise UserError(
             f"params.yaml: evaluate.second_view_scale is {scale:g}, but {card.architecture} cannot "
             f"take images of {largest.shape[3]} px: {reason:.100}; set it to 1"

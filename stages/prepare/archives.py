@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from stages.common.errors import UserError
-from stages.common.photo import PhotoError
+from stages.common.errors import PhotoError, UserError
 from stages.prepare.decode import Content
 from stages.prepare.entries import Entry, link_entry
 

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stages.common.photo import Limits, PhotoError, decode_photo
+from stages.common.errors import PhotoError
+from stages.common.photo import Limits, decode_photo
 from stages.common.workers import start_worker
 from stages.prepare.array import ArrayFile
 from stages.prepare.perceptual_hash import perceptual_hash
@@ -76,7 +77,7 @@ class Decoder:
 
     def _decode(self, number: int, content: Content, file: FileIO) -> Decoded:
         try:
-            data = _read(content)
+            data = read_content(content)
             photo = decode_photo(data, self.array.side_px, self.limits)
         except PhotoError as error:
             return Decoded(number, reason=error.reason, detail=error.detail)
@@ -107,7 +108,8 @@ def start_decoder() -> None:
     bytes(KEPT_BYTES)
 
 
-def _read(content: Content) -> bytes:
+def read_content(content: Content) -> bytes:
+    """Return the bytes; a PhotoError says why there are none."""
     if isinstance(content, PhotoError):
         raise content
     if isinstance(content, bytes):

@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from stages.prepare.near import near_pairs
+from stages.prepare.hamming import pairs_within
 from stages.prepare.perceptual_hash import mirrored
 
 STRICTNESS = ("test", "validation", "train", "")
@@ -74,7 +74,7 @@ def mark_leaks(photos: pd.DataFrame) -> pd.DataFrame:
     return photos
 
 
-def group_near(photos: pd.DataFrame, bits: int) -> pd.DataFrame:
+def group_near_duplicates(photos: pd.DataFrame, bits: int) -> pd.DataFrame:
     """Add each photo's group: the smallest content key among the photos chained to it.
 
     Photos are linked if their perceptual hashes, or one's and that of the other's mirror image,
@@ -93,7 +93,7 @@ def group_near(photos: pd.DataFrame, bits: int) -> pd.DataFrame:
 
 def _groups(photos: pd.DataFrame, bits: int) -> "pd.Series[str]":
     hashes, position = np.unique(photos["perceptual_hash"].to_numpy(np.uint64), return_inverse=True)
-    pairs = [near_pairs(hashes, other, bits) for other in (hashes, mirrored(hashes))]
+    pairs = [pairs_within(hashes, other, bits) for other in (hashes, mirrored(hashes))]
     left, right = np.concatenate(pairs).T
     shape = (len(hashes), len(hashes))
     links = coo_array((np.ones(len(left), bool), (left, right)), shape)

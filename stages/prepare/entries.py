@@ -20,7 +20,7 @@ class Entry:
     target : str
         Where a link points, from the top of the source.
     place : int
-        Where an archive holds a file's content.
+        Where the header of an archive's member begins, which tells it from all others; else 0.
     to_folder : bool
         Whether a link leads to a folder, as far as the system knows.
     """

@@ -23,13 +23,13 @@ def contact_sheet(
     rejected: pd.DataFrame,
     alike: pd.DataFrame,
 ) -> Image.Image:
-    """Draw the contact sheet while the array still holds every decoded photo.
+    """Draw the contact sheet while the array still holds every photo, rejected ones too.
 
     Parameters
     ----------
     array : ArrayFile
     photos : DataFrame
-        Every decoded photo, with its ``number`` in the array.
+        Every candidate, decoded or not, with its ``number`` in the array.
     accepted, rejected, alike : DataFrame
     """
     seen = f"{len(accepted)} photos as the network sees them, {array.side_px} x {array.side_px} px"

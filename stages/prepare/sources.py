@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stages.common.errors import UserError
+from stages.common.errors import PhotoError, UserError
 from stages.common.names import printable_name
-from stages.common.photo import PhotoError
 from stages.prepare.archives import Tar, Zip
-from stages.prepare.decode import Content
+from stages.prepare.decode import Content, read_content
 from stages.prepare.entries import Entry, link_entry
 
 CACHED = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
@@ -91,11 +90,9 @@ def read_entry(source: Source, entry: Entry) -> bytes:
         raise UserError(f"{where}: must be a plain file")
     (_, content), *_ = source.contents([entry])
     try:
-        if isinstance(content, PhotoError):
-            raise content
-        return content if isinstance(content, bytes) else content.read_bytes()
-    except (OSError, PhotoError) as error:
-        raise UserError(f"{where}: cannot be read: {error}") from error
+        return read_content(content)
+    except PhotoError as error:
+        raise UserError(f"{where}: cannot be read: {error.detail}") from error
 
 
 def _folder_entry(inside: str, item: os.DirEntry[str]) -> Entry:

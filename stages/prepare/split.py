@@ -3,8 +3,9 @@
 Every group of near-duplicates stands on a line, at a place that only the seed and its content
 decide. In each class the first groups are the test split, the next ones validation, the rest
 train. For cross-validation, the line is cut into folds and turned, so that another fold is first.
-A new photo pushes the two borders a little: photos near them move to the neighboring split,
-and none moves from test to train.
+A new photo pushes the borders a little: photos near them move to the neighboring split. In fold 0
+none moves from test to train, unless it joins an older group, or a class gains more groups at once
+than it has in validation.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ from functools import partial
 import pandas as pd
 
 from stages.common.errors import UserError
-from stages.common.params import Prepare
+from stages.common.schema import Prepare
 
 
 def assign_splits(photos: pd.DataFrame, prepare: Prepare) -> "pd.Series[str]":
@@ -23,7 +24,8 @@ def assign_splits(photos: pd.DataFrame, prepare: Prepare) -> "pd.Series[str]":
 
     A group is counted in the class of the photo that gives it its key, and as one however many
     photos it has. Of n groups, ``test_fraction * n`` rounded to the nearest (halves up), but at
-    least one, are test; validation likewise; both are exact, unless nothing were left to train on.
+    least one, are test; validation likewise; both are exact, unless nothing would be left to train
+    on.
     Of given splits, what is missing is taken from train in the same way.
 
     Parameters
@@ -37,7 +39,7 @@ def assign_splits(photos: pd.DataFrame, prepare: Prepare) -> "pd.Series[str]":
     Raises
     ------
     UserError
-        If a class has too few groups, or another fold than 0 is wanted of a given test split.
+        If a class has too few groups, or a fold other than 0 is asked for with a given test split.
     """
     shares = {"test": prepare.test_fraction, "validation": prepare.validation_fraction}
     shares = {split: share for split, share in shares.items() if split not in set(photos["given"])}
@@ -63,7 +65,7 @@ def check_enough(lines: dict[str, list[str]], splits: list[str], prepare: Prepar
     """Raise a UserError that names the classes with fewer groups than there are splits or folds."""
     least, what = len(splits), ", ".join(splits)
     if prepare.fold:
-        # A half of three photos is two, which leaves none to train on.
+        # Half of three groups rounds to two in fold 0, which would leave none to train on.
         least = 4 if prepare.folds == 2 else prepare.folds
         what = f"{prepare.folds} folds"
     short = [f"{name!r} has {len(line)}" for name, line in lines.items() if len(line) < least]

@@ -8,13 +8,18 @@ from PIL import Image
 
 from stages.common.errors import UserError
 from stages.common.files import readable_os_errors
-from stages.common.params import Prepare
 from stages.common.photo import Limits
+from stages.common.schema import Prepare
 from stages.common.store import SPLITS
 from stages.common.workers import cores
 from stages.prepare.array import ArrayFile
 from stages.prepare.decode import Decoded, Decoder
-from stages.prepare.duplicates import group_near, list_alike, mark_leaks, mark_same_pixels
+from stages.prepare.duplicates import (
+    group_near_duplicates,
+    list_alike,
+    mark_leaks,
+    mark_same_pixels,
+)
 from stages.prepare.listing import Listing, list_photos
 from stages.prepare.sheet import contact_sheet
 from stages.prepare.split import assign_splits
@@ -87,7 +92,7 @@ def prepare_store(
     limits = Limits(prepare.min_side_px, prepare.max_megapixels, prepare.max_aspect_ratio)
     decoded = decode_photos(listing, Decoder(array, limits), workers or cores())
     photos = mark_same_pixels(_table(listing, decoded, prepare.given_splits == "keep"))
-    photos = mark_leaks(group_near(photos, prepare.near_duplicate_bits))
+    photos = mark_leaks(group_near_duplicates(photos, prepare.near_duplicate_bits))
     rejected = _rejected(listing, photos)
     check_rejected(source, rejected, len(photos) + len(listing.rejected), prepare)
     check_classes(source, photos)
@@ -113,7 +118,7 @@ def check_rejected(source: Path, rejected: pd.DataFrame, photos: int, prepare: P
     raise UserError(
         f"{source}: {len(rejected)} of {photos} photos would be rejected ({counts}), more than "
         f"params.yaml: prepare.max_rejected_fraction = {prepare.max_rejected_fraction:g} allows; "
-        f"mend or remove them, or allow more. The first are:{lines}"
+        f"fix or remove them, or allow more. The first are:{lines}"
     )
 
 
@@ -137,7 +142,7 @@ def check_given_splits(source: Path, photos: pd.DataFrame) -> None:
         if all(reasons):
             counts = ", ".join(f"{n} {reason}" for reason, n in reasons.value_counts().items())
             raise UserError(
-                f"{source}: every photo of the given split {split} is rejected ({counts}); mend "
+                f"{source}: every photo of the given split {split} is rejected ({counts}); fix "
                 "them, or take the split's folder out"
             )
 

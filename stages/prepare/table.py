@@ -59,7 +59,7 @@ def read_table(table: Path, content: bytes, folder: str, names: set[str]) -> dic
     problems: list[str] = []
     for line, problem, name, label in _rows(text, folder, names):
         if not problem and name in rows:
-            problem = f"{_short(name)} stands twice"
+            problem = f"{_short(name)} is listed twice"
         if problem:
             problems.append(f"line {line}: {problem}")
         else:
@@ -67,7 +67,7 @@ def read_table(table: Path, content: bytes, folder: str, names: set[str]) -> dic
     if problems:
         more = f"\n  and {len(problems) - SHOWN:,} more" if problems[SHOWN:] else ""
         lines = "".join(f"\n  {problem}" for problem in problems[:SHOWN])
-        raise UserError(f"{table}: mend these lines:{lines}{more}")
+        raise UserError(f"{table}: fix these lines:{lines}{more}")
     return rows
 
 

@@ -58,8 +58,8 @@ def count(photos: pd.DataFrame, classes: list[str]) -> dict[Split, dict[str, int
 def train_statistics(accepted: pd.DataFrame, side_px: int) -> tuple[list[float], list[float]]:
     """Return mean and standard deviation per channel over the train split, of values in [0, 1].
 
-    They come from whole-number sums, so no order of adding can change them. A channel that is the
-    same everywhere gets the deviation of one level, for something to divide by.
+    They come from whole-number sums, so no order of adding can change them. A deviation below one
+    level counts as one level, so that no reader divides by zero.
     """
     train = accepted[accepted["split"] == "train"]
     values = len(train) * side_px**2

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import torch
 
-from stages.common.classifier import Classifier, ModelCard, save_classifier
+from stages.common.classifier import Classifier, ModelCard
 from stages.common.device import choose_device, set_up_torch, why_bf16_is_slow
 from stages.common.errors import UserError, run_stage
 from stages.common.files import check_output_folders
-from stages.common.params import Params, load_params
+from stages.common.model_folder import save_classifier
+from stages.common.params import load_params
+from stages.common.schema import Params
 from stages.common.store import open_store
 from stages.train.checkpoints import Checkpoints
 from stages.train.distributed import World, check_processes, is_launched, join_world
@@ -60,6 +62,19 @@ def train(params: Params, world: World) -> None:
         ignore_signals()
         training.run(checkpoints, StopRequest())
         return
+    announce(training, start, params, world)
+    stop = StopRequest()
+    with checkpoints.locked():
+        stop.listen()
+        if is_fresh():
+            checkpoints.clear()
+        network = training.run(checkpoints, stop)
+        save_classifier(Classifier(network, start.card))
+        checkpoints.remove()
+
+
+def announce(training: Training | Probe, start: InitialModel, params: Params, world: World) -> None:
+    """Say what is about to be trained, and what a user should know before."""
     warn_of_small_photos(start.card)
     warn_of_slow_precision(start, world.device)
     if start.may_know_test_photos:
@@ -69,20 +84,11 @@ def train(params: Params, world: World) -> None:
             "high",
             file=sys.stderr,
         )
-    n_photos = len(training.train_set)
     print(
-        f"{training.doing} {params.model.name} on {n_photos} photos, on {world} in "
+        f"{training.doing} {params.model.name} on {len(training.train_set)} photos, on {world} in "
         f"{start.card.precision}",
         flush=True,
     )
-    stop = StopRequest()
-    with checkpoints.locked():
-        stop.listen()
-        if is_fresh():
-            checkpoints.clear()
-        network = training.run(checkpoints, stop)
-        save_classifier(Classifier(network, start.card))
-        checkpoints.remove()
 
 
 def warn_of_small_photos(card: ModelCard) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stages.common.classifier import ModelCard
-from stages.common.params import Train
+from stages.common.schema import Train
 from stages.train.randomness import AUGMENTATION, epoch_generator
 
 CROP_ASPECT = 4 / 3
@@ -32,9 +32,9 @@ GRAY = (0.299, 0.587, 0.114)
 
 DISTORTIONS = {
     "none": 0,
-    "turn": np.pi / 6,  # radians
-    "slant": 0.3,  # horizontal shift per vertical distance
-    "tilt": 0.3,  # vertical shift per horizontal distance
+    "rotate": np.pi / 6,  # radians
+    "shear_x": 0.3,  # horizontal shift per vertical distance
+    "shear_y": 0.3,  # vertical shift per horizontal distance
     "brightness": 0.6,
     "contrast": 0.6,
     "saturation": 0.9,
@@ -114,7 +114,7 @@ class Augmentation:
         float32 tensor of shape (B, 3, size_px, size_px)
             In channels-last memory format.
         """
-        draws = self._draws.of(positions.to(images.device, non_blocking=True))
+        draws = self._draws.of(positions)
         images = images.permute(0, 3, 1, 2).to(draws.color.dtype)
         inputs = crop(images, draws.grid, self._size_px)
         if self._distorts:
@@ -136,10 +136,10 @@ def draw_augmentation(params: Train, epoch: int, n_photos: int) -> Draws:
     mirror = random.choice([-1, 1], n_photos)
     color = 1 + random.uniform(-1, 1, (3, n_photos)) * params.color_jitter
     amount = draw_distortions(random, n_photos, params.distortion)
-    cos, sin = np.cos(amount["turn"]), np.sin(amount["turn"])
+    cos, sin = np.cos(amount["rotate"]), np.sin(amount["rotate"])
     grid = [
-        [width * mirror * cos, width * mirror * (amount["slant"] - sin), shift_x],
-        [height * (amount["tilt"] + sin), height * cos, shift_y],
+        [width * mirror * cos, width * mirror * (amount["shear_x"] - sin), shift_x],
+        [height * (amount["shear_y"] + sin), height * cos, shift_y],
     ]
     color += np.stack([amount[name] for name in ("brightness", "contrast", "saturation")])
     hole_x, hole_y = random.uniform(-1, 1, (2, n_photos))

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
+from stages.common.errors import UserError
 from stages.common.files import readable_os_errors, write_bytes
 
 KEYS_KEPT = 3
@@ -77,7 +78,9 @@ class Checkpoints:
                     who = "another process"
                     with suppress(FileNotFoundError):  # it may be removed just now
                         who = f"process {owner.read_text()}"
-                    print(f"{who} is at this very training: waiting for it to end", flush=True)
+                    print(
+                        f"{who} is already running this training: waiting for it to end", flush=True
+                    )
                 is_told = True
                 time.sleep(SECONDS_BETWEEN_TRIES)
             else:
@@ -97,7 +100,12 @@ class Checkpoints:
         for path in filter(Path.is_file, (self._newest, self._older)):
             try:
                 return self._read(path)
-            except (OSError, ValueError) as error:
+            except OSError as error:  # it may be intact
+                raise UserError(
+                    f"{path}: cannot be read: {error.strerror}; fix that, or start anew with "
+                    "FLOWERBED_FRESH=1"
+                ) from error
+            except ValueError as error:
                 print(f"{path}: is not used: {error}", file=sys.stderr)
                 path.unlink(missing_ok=True)  # else the next save would keep it as the older one
         if any(self.folder.parent.glob(f"*/{self._newest.name}")):
@@ -120,10 +128,18 @@ class Checkpoints:
             saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             document, state = saved["key"], saved["state"]
         except Exception as error:  # whatever a file of another kind makes PyTorch raise
-            raise ValueError(f"it is no checkpoint: {type(error).__name__}") from error
+            raise ValueError(f"it is not a checkpoint: {type(error).__name__}") from error
         if document != self._document or not isinstance(state, dict):
             raise ValueError("it is of another training")
         return state
+
+
+def misfit(error: Exception) -> UserError:
+    """Return the error that an intact checkpoint holds something else than it should."""
+    return UserError(
+        f"the checkpoint does not fit this training ({type(error).__name__}: {error!s:.100}); "
+        "start anew with `FLOWERBED_FRESH=1 dvc repro`"
+    )
 
 
 def _with_digest(content: bytes) -> bytes:

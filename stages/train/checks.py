@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from stages.common.errors import UserError
+from stages.common.errors import UserError, first_line
 
 SIGNS_OF_FULL_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
@@ -42,7 +42,7 @@ def check_sizes(network: nn.Module, sizes_px: Iterable[int]) -> None:
             with readable_device_errors(1, size_px):
                 network(weight.new_zeros(1, 3, size_px, size_px))
         except (RuntimeError, AssertionError, ValueError) as error:
-            reason = str(error).strip().partition("\n")[0]
+            reason = first_line(error)
             raise UserError(
                 f"params.yaml: model.name: the network cannot take images of {size_px} px: "
                 f"{reason:.100}; change train.first_image_size_px or prepare.image_size_px"

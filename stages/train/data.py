@@ -83,7 +83,7 @@ class GpuDataset(Dataset[Batch]):
         return len(self.images)
 
     def __getitem__(self, positions: Positions) -> Batch:
-        """Gather a batch."""
+        """Gather a batch on the GPU: positions go there, no pixel does."""
         rows = torch.from_numpy(positions).to(self.images.device, non_blocking=True)
         return self.images[rows], self.labels[rows], rows
 

@@ -9,7 +9,7 @@ from stages.common.classifier import ModelCard
 from stages.common.device import Precision, choose_precision
 from stages.common.errors import UserError
 from stages.common.network import build_network
-from stages.common.params import Params
+from stages.common.schema import Params
 from stages.common.store import StoreMeta
 from stages.train.pretrained import Pretrained, load_pretrained, load_pretrained_into
 

@@ -1,4 +1,4 @@
-"""What a training depends on: with the same key, one or two processes give the same bytes."""
+"""What a training depends on. With the same key it ends in the same bytes, up to two processes."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ import torch
 from stages.common.device import CPU_CAPS
 from stages.common.errors import UserError
 from stages.common.network import TIMM
-from stages.common.params import Params
+from stages.common.schema import Params
 from stages.common.store import Store
 from stages.common.yaml12 import parse_yaml
 from stages.train.distributed import World
@@ -33,7 +33,7 @@ def describe_training(
     params: Params, store: Store, model: InitialModel, device: torch.device
 ) -> dict[str, Any]:
     """Return all that the training depends on, as JSON values."""
-    libraries = ["torchvision"]  # of which importing one would take a second
+    libraries = ["numpy", "torchvision"]  # NumPy draws the order and the augmentation
     if params.model.name.startswith(TIMM):
         libraries.append("timm")
     return {

@@ -36,7 +36,7 @@ def launch(processes: int) -> None:
     Raises
     ------
     UserError
-        If another process than the main one failed.
+        If a process other than the main one failed.
     """
     logging.disable()  # the launcher's own log; what matters is said below
     Thread(target=_end_with_dvc, daemon=True).start()

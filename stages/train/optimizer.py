@@ -21,7 +21,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from stages.common.device import Precision
-from stages.common.params import Train
+from stages.common.schema import Train
 from stages.train.schedule import warmup_cosine
 
 MOMENTUM = 0.95

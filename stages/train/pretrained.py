@@ -14,11 +14,12 @@ import torch
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from stages.common.classifier import ModelCard, read_card
-from stages.common.errors import UserError
+from stages.common.classifier import ModelCard
+from stages.common.errors import UserError, first_line
 from stages.common.files import check_regular
+from stages.common.model_folder import read_card
 from stages.common.network import FLOWERNET, TIMM, default_weights, head_name
-from stages.common.params import Model
+from stages.common.schema import Model
 
 WEIGHTS = Path("data/weights")
 
@@ -159,7 +160,7 @@ def _parse(path: Path, content: bytes) -> dict[str, Tensor]:
             f"run; {_SAVE}"
         ) from error
     except Exception as error:  # whatever a file of any other kind makes them raise
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = first_line(error) or type(error).__name__
         raise UserError(f"{HERE}: {path} holds no plain weights: {reason:.80}; {_SAVE}") from error
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
@@ -168,7 +169,7 @@ def _parse(path: Path, content: bytes) -> dict[str, Tensor]:
     for name, value in state.items():
         kind = value.layout, value.device.type, value.is_complex(), value.is_quantized
         if kind != (torch.strided, "cpu", False, False):
-            raise UserError(f"{HERE}: {path}: {name} is no plain tensor of numbers; {_SAVE}")
+            raise UserError(f"{HERE}: {path}: {name} is not a plain tensor of numbers; {_SAVE}")
         if not value.double().isfinite().all():
             raise UserError(f"{HERE}: {path}: {name} is not finite; take weights that are whole")
     return state
@@ -225,7 +226,7 @@ def _download_from_hub(source: str) -> tuple[Path, str]:
         cached = try_to_load_from_cache(repository, file)
         path = Path(cached if isinstance(cached, str) else hf_hub_download(repository, file))
     except (OSError, HfHubHTTPError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         raise UserError(
             f"{HERE} is DEFAULT, but {source} cannot be downloaded from the Hugging Face Hub: "
             f"{reason:.100}; get the file elsewhere, put it into {WEIGHTS} and name it"

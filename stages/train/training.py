@@ -7,10 +7,10 @@ import numpy as np
 from torch import nn
 
 from stages.common.errors import UserError
-from stages.common.params import Runtime, Train
+from stages.common.schema import Runtime, Train
 from stages.common.store import Store
 from stages.train.augment import Augmentation
-from stages.train.checkpoints import Checkpoints, StateDict
+from stages.train.checkpoints import Checkpoints, StateDict, misfit
 from stages.train.checks import check_photos, check_sizes, readable_device_errors
 from stages.train.clock import Clock, Every
 from stages.train.data import (
@@ -42,7 +42,7 @@ class Training:
     ----------
     start : InitialModel
     store : Store
-        Its train split teaches, its validation split chooses the epoch that is kept.
+        Its train split is trained on, its validation split chooses the epoch that is kept.
     params : Train
     runtime : Runtime
     world : World
@@ -86,7 +86,7 @@ class Training:
         look_timer = Every(SECONDS_BETWEEN_LOOKS)
         if checkpoint := world.broadcast(checkpoints.load() if world.is_main else None):
             self.resume(checkpoint)
-        state.forward = world.wrap(state.network)
+        state.forward = world.wrap(state.network)  # together: __init__ runs in one process first
         print(EPOCH_HEADER, flush=True)
         for epoch in range(len(state.history) + 1, params.epochs + 1):
             if is_out_of_patience(state.history, params.patience):
@@ -128,7 +128,7 @@ class Training:
     def epoch_batches(self, epoch: int) -> list[Positions]:
         """Return the photos of each batch of an epoch, in the order of the training."""
         order = draw_order(self.params.seed, epoch, len(self.train_set))
-        # Two photos for each process: a batch norm may have no variance to divide one by.
+        # Two photos per process: over one, a batch norm has no variance.
         return split_into_batches(order, self.params.batch_size, smallest=2 * self.world.size)
 
     def validate(self) -> tuple[float, float]:
@@ -157,10 +157,7 @@ class Training:
             self.clock.load_state_dict(checkpoint.pop("clock"))
             self.state.load_state_dict(checkpoint)
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise UserError(
-                f"the checkpoint does not fit this training ({type(error).__name__}: "
-                f"{error!s:.100}); start anew with `FLOWERBED_FRESH=1 dvc repro`"
-            ) from error
+            raise misfit(error) from error
         if self.world.is_main and self.state.history:
             write_history(self.state.history)  # DVC removed what the interrupted run wrote
         print(

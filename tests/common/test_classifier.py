@@ -11,16 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
-from stages.common.classifier import (
-    Calibration,
-    Classifier,
-    ModelCard,
-    load_classifier,
-    normalize,
-    save_classifier,
-    to_input,
-)
+from stages.common.classifier import Calibration, Classifier, ModelCard, normalize, to_input
 from stages.common.errors import UserError
+from stages.common.model_folder import load_classifier, save_classifier
 from stages.common.network import build_flowernet
 
 CPU = torch.device("cpu")
@@ -155,7 +148,7 @@ def test_weights_of_another_type_are_refused(models: Path, dtype: torch.dtype) -
 def test_what_is_no_file_is_refused_and_not_waited_for(models: Path, name: str, make) -> None:
     (models / name).unlink(missing_ok=True)
     make(models / name)
-    with pytest.raises(UserError, match=rf"{name}: cannot be read: is no regular file"):
+    with pytest.raises(UserError, match=rf"{name}: cannot be read: is not a regular file"):
         load_classifier(models, CPU)
 
 

@@ -178,7 +178,7 @@ def test_a_folder_behind_a_link_is_replaced_where_it_is(tmp_path: Path) -> None:
 def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path, make) -> None:
     make(tmp_path / "place")
     before = (tmp_path / "place").stat().st_mode
-    with pytest.raises(UserError, match="place: cannot be written: is no regular file"):
+    with pytest.raises(UserError, match="place: cannot be written: is not a regular file"):
         write_bytes(tmp_path / "place", b"content")
     assert (tmp_path / "place").stat().st_mode == before
     assert [path.name for path in tmp_path.iterdir()] == ["place"]

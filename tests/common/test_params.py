@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from stages.common.errors import UserError
-from stages.common.params import Params, load_params
+from stages.common.params import load_params
+from stages.common.schema import Params
 from tests.conftest import ROOT, change_params
 
 
@@ -149,7 +150,7 @@ def test_a_key_that_is_no_text_and_endless_problems_are_short(params_file: Path)
     with pytest.raises(UserError) as caught:
         load_params(params_file)
     lines = str(caught.value).splitlines()
-    assert any("1 is no name of a parameter" in line for line in lines)
+    assert any("1 is not a parameter name" in line for line in lines)
     assert "more problems" in lines[-1]
     assert len(lines) == 21
     assert max(map(len, lines)) < 500

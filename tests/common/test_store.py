@@ -178,7 +178,7 @@ def test_an_array_of_another_kind_is_refused_whatever_its_digest(folder: Path, k
 def test_what_is_no_file_is_refused_and_not_waited_for(folder: Path, name: str, make):
     (folder / name).unlink()
     make(folder / name)
-    with pytest.raises(UserError, match=rf"{name}: cannot be read: is no regular file"):
+    with pytest.raises(UserError, match=rf"{name}: cannot be read: is not a regular file"):
         open_store(folder)
 
 

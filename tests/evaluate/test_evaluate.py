@@ -158,7 +158,9 @@ def test_a_model_of_another_store_may_have_seen_the_test_photos(
     store: Store, classifier: Classifier
 ) -> None:
     card = classifier.card.model_copy(update={"store_manifest_sha256": "ab" * 32})
-    with pytest.raises(UserError, match=r"another store than data/prepared \(.* ababababab.*seen"):
+    with pytest.raises(
+        UserError, match=r"different store from data/prepared \(.* ababababab.*seen"
+    ):
         check_fit(store, Classifier(classifier.network, card))
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from stages.common.classifier import Calibration
-from stages.common.params import Params
+from stages.common.schema import Params
 from stages.common.store import Store
 from stages.evaluate.metrics import measure
 from stages.evaluate.model_card import write_model_card
@@ -46,7 +46,18 @@ def test_the_page_has_the_counts_and_the_figures(page: str, store: Store) -> Non
     assert "Most frequent mistakes: dark taken for light (2), light taken for dark (1)." in page
 
 
+def test_totals_stay_when_classes_are_cut(
+    store: Store, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stages.evaluate.model_card.MOST_CLASSES", 2)
+    page = page_of(store, params)
+    assert "| all | 40 | 10 | 10 |" in page
+    assert "| light |" not in page.partition("SHA-256 of images.npy")[0]
+    assert "and 1 more" in page
+
+
 def test_the_page_names_its_limits(page: str) -> None:
+    assert "there were too few validation photos" in page  # 10 of them, fewer than 20
     assert "a photo of anything else gets one of them" in page
     assert "Fewer than 50 photos to learn from: dark, light." in page
     assert "The class it recognizes least often is dark (60%)." in page

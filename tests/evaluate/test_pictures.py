@@ -10,7 +10,7 @@ from PIL import Image
 from stages.common.classifier import Classifier
 from stages.common.drawing import Section, Tile, draw, png
 from stages.common.errors import UserError
-from stages.common.params import Params
+from stages.common.schema import Params
 from stages.common.store import Store
 from stages.evaluate import augmented, mistakes
 from stages.evaluate.augmented import choose, count_epochs, draw_augmented, spread, to_bytes
@@ -126,7 +126,7 @@ def test_epochs_are_counted_in_the_record_of_the_training(tmp_path: Path) -> Non
     assert count_epochs(path) == 2
     for odd in ("", "a,b\n1,2\n", "\x00"):
         path.write_text(odd)
-        with pytest.raises(UserError, match=r"loss\.csv: is no record of epochs"):
+        with pytest.raises(UserError, match=r"loss\.csv: is not a record of epochs"):
             count_epochs(path)
 
 

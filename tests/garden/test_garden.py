@@ -16,7 +16,7 @@ from garden.garden import draw_garden
 from garden.photo import photograph
 from garden.species import SPECIES
 from stages.common.files import new_folder
-from stages.common.params import Garden
+from stages.common.schema import Garden
 
 Contents = dict[str, bytes]
 

@@ -7,8 +7,13 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from stages.prepare.duplicates import group_near, list_alike, mark_leaks, mark_same_pixels
-from stages.prepare.near import _candidates, near_pairs
+from stages.prepare.duplicates import (
+    group_near_duplicates,
+    list_alike,
+    mark_leaks,
+    mark_same_pixels,
+)
+from stages.prepare.hamming import _candidates, pairs_within
 from stages.prepare.perceptual_hash import mirrored, perceptual_hash
 from tests.hazards import encoded, photo
 
@@ -76,23 +81,23 @@ def all_pairs(left: np.ndarray, right: np.ndarray, bits: int) -> list[list[int]]
 
 
 @pytest.mark.parametrize("bits", [0, 1, 3, 4, 8, 12, 16])
-def test_near_pairs_are_those_that_comparing_all_finds(bits):
+def test_pairs_within_are_those_that_comparing_all_finds(bits):
     random = np.random.default_rng(bits)
     seeds = random.integers(0, 2**63, 40, dtype=np.uint64)
     noise = np.bitwise_or.reduce(
         np.uint64(1) << random.integers(0, 64, (400, 9), dtype=np.uint64), axis=1
     )
     prints = np.unique(random.choice(seeds, 400) ^ noise)
-    assert near_pairs(prints, prints, bits).tolist() == all_pairs(prints, prints, bits)
+    assert pairs_within(prints, prints, bits).tolist() == all_pairs(prints, prints, bits)
     mirror = mirrored(prints)
-    assert near_pairs(prints, mirror, bits).tolist() == all_pairs(prints, mirror, bits)
+    assert pairs_within(prints, mirror, bits).tolist() == all_pairs(prints, mirror, bits)
 
 
-def test_near_pairs_are_the_same_when_compared_in_small_blocks(monkeypatch):
+def test_pairs_within_are_the_same_when_compared_in_small_blocks(monkeypatch):
     prints = np.unique(np.random.default_rng(0).integers(0, 2**18, 500, dtype=np.uint64))
-    expected = near_pairs(prints, prints, 5)
-    monkeypatch.setattr("stages.prepare.near.BLOCK", 64)
-    np.testing.assert_array_equal(near_pairs(prints, prints, 5), expected)
+    expected = pairs_within(prints, prints, 5)
+    monkeypatch.setattr("stages.prepare.hamming.BLOCK", 64)
+    np.testing.assert_array_equal(pairs_within(prints, prints, 5), expected)
 
 
 @pytest.mark.parametrize(("bits", "most"), [(0, 0.002), (8, 0.06)])
@@ -105,18 +110,18 @@ def test_only_photos_with_a_similar_band_are_compared(bits, most, monkeypatch):
             sizes.append(len(i))
             yield i, j
 
-    monkeypatch.setattr("stages.prepare.near._candidates", counted)
-    near_pairs(prints, prints, bits)
+    monkeypatch.setattr("stages.prepare.hamming._candidates", counted)
+    pairs_within(prints, prints, bits)
     assert sum(sizes) < most * 4 * len(prints) ** 2
     sizes.clear()
-    monkeypatch.setattr("stages.prepare.near.BLOCK", 200)
-    near_pairs(prints, prints, bits)
+    monkeypatch.setattr("stages.prepare.hamming.BLOCK", 200)
+    pairs_within(prints, prints, bits)
     assert max(sizes) < 250  # a block, and the photos of one more value
 
 
-def test_near_pairs_of_nothing_are_none():
+def test_pairs_within_of_nothing_are_none():
     nothing = np.array([], np.uint64)
-    assert near_pairs(nothing, nothing, 8).shape == (0, 2)
+    assert pairs_within(nothing, nothing, 8).shape == (0, 2)
 
 
 def square(image: Image.Image) -> Image.Image:
@@ -162,8 +167,8 @@ def test_perceptual_hash_does_not_change_with_versions(side, expected):
 def test_photos_that_others_link_are_one_group():
     row = [0b000, 0b011, 0b111100, 0b111111, 2**64 - 1]  # 0-1 and 2-3 are near, and so are 1-3
     photos = pd.DataFrame({"perceptual_hash": row, "content_key": list("edcba"), "reason": ""})
-    assert group_near(photos, 2)["group"].tolist() == ["d", "d", "b", "b", "a"]
-    assert group_near(photos, 4)["group"].tolist() == ["b", "b", "b", "b", "a"]
+    assert group_near_duplicates(photos, 2)["group"].tolist() == ["d", "d", "b", "b", "a"]
+    assert group_near_duplicates(photos, 4)["group"].tolist() == ["b", "b", "b", "b", "a"]
 
 
 def test_groups_are_named_by_their_smallest_key_and_hold_mirror_images():
@@ -176,8 +181,8 @@ def test_groups_are_named_by_their_smallest_key_and_hold_mirror_images():
             "reason": "",
         }
     )
-    assert group_near(photos, 1)["group"].tolist() == ["b", "b", "a", "b"]
-    assert group_near(photos, 0)["group"].tolist() == ["c", "b", "a", "c"]
+    assert group_near_duplicates(photos, 1)["group"].tolist() == ["b", "b", "a", "b"]
+    assert group_near_duplicates(photos, 0)["group"].tolist() == ["c", "b", "a", "c"]
 
 
 def test_rejected_photos_have_no_group_and_link_none():
@@ -189,7 +194,7 @@ def test_rejected_photos_have_no_group_and_link_none():
         },
         index=[3, 4, 5],
     )
-    assert group_near(photos, 2)["group"].to_dict() == {3: "a", 4: "", 5: "c"}
+    assert group_near_duplicates(photos, 2)["group"].to_dict() == {3: "a", 4: "", 5: "c"}
 
 
 def test_a_one_way_link_joins_both():
@@ -198,7 +203,7 @@ def test_a_one_way_link_joins_both():
     photos = pd.DataFrame(
         {"perceptual_hash": [turned, 5, 2**64 - 1], "content_key": ["b", "a", "c"], "reason": ""}
     )
-    assert group_near(photos, 0)["group"].tolist() == ["a", "a", "c"]
+    assert group_near_duplicates(photos, 0)["group"].tolist() == ["a", "a", "c"]
 
 
 def test_review_list_puts_doubtful_labels_first():

@@ -243,7 +243,7 @@ def test_photos_that_no_line_names_are_rejected(folders: Path, tmp_path: Path) -
         ("path,label\ndaisy/000.jpg,a,b\n", "line 2: has 3 values for 2 columns"),
         (
             "path,label\n\ndaisy/000.jpg,a\n./daisy/000.jpg,a\n",
-            "line 4: daisy/000.jpg stands twice",
+            "line 4: daisy/000.jpg is listed twice",
         ),
         ("path,label,split\ndaisy/000.jpg,a,later\n", "line 2: split must be .*, got 'later'"),
         ('path,label\n"daisy/000.jpg,a\n', "unexpected end of data"),

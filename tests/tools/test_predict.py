@@ -13,17 +13,11 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
-from stages.common.classifier import (
-    CALIBRATION,
-    Calibration,
-    Classifier,
-    ModelCard,
-    normalize,
-    save_classifier,
-)
+from stages.common.classifier import Calibration, Classifier, ModelCard, normalize
 from stages.common.errors import UserError
+from stages.common.model_folder import CALIBRATION, save_classifier
 from stages.common.network import build_flowernet
-from stages.common.params import Params
+from stages.common.schema import Params
 from stages.common.store import Store, open_store
 from stages.evaluate.__main__ import tabulate
 from stages.evaluate.predicting import predict as predict_test_split

@@ -454,8 +454,8 @@ def test_a_link_out_of_the_project_is_not_followed_into_a_device(clone: Path) ->
     (clone / "metrics/evaluation.json").symlink_to("/dev/zero")
     (clone / "metrics/loss.csv").mkdir()
     assert compare("main").after.problems == (
-        "`metrics/evaluation.json`: `is no file`",
-        "`metrics/loss.csv`: `is no file`",
+        "`metrics/evaluation.json`: `is not a regular file`",
+        "`metrics/loss.csv`: `is not a regular file`",
     )
 
 

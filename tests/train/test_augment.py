@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from stages.common.classifier import normalize
-from stages.common.params import Params, Train
+from stages.common.schema import Params, Train
 from stages.common.store import Store
 from stages.train.augment import (
     DISTORTIONS,

@@ -97,6 +97,21 @@ def test_a_lost_permission_is_one_clear_line(
     assert checkpoints.load() == {"step": 1}
 
 
+def test_a_checkpoint_that_cannot_be_read_is_kept(
+    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints.save({"step": 1})
+
+    def fail(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(UserError, match=r"/checkpoint: cannot be read: Permission denied; fix"):
+        checkpoints.load()
+    monkeypatch.undo()
+    assert checkpoints.load() == {"step": 1}
+
+
 def test_a_checkpoint_of_another_training_is_not_used(
     checkpoints: Checkpoints, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -148,7 +163,7 @@ def test_a_second_trainer_waits_and_says_so_once(tmp_path: Path) -> None:
     assert first.stdout.readline() == "locked\n"
     second = trainer()
     assert second.stdout is not None
-    waiting = f"process {first.pid} is at this very training: waiting for it to end\n"
+    waiting = f"process {first.pid} is already running this training: waiting for it to end\n"
     assert second.stdout.readline() == waiting
     time.sleep(1)  # it looks again and again, and stays quiet
     first.communicate("\n")
@@ -172,7 +187,7 @@ def test_nothing_is_loaded_as_a_pickle(
 ) -> None:
     checkpoints.save({"harm": subprocess.Popen})
     assert checkpoints.load() is None
-    assert "is not used: it is no checkpoint: UnpicklingError" in capsys.readouterr().err
+    assert "is not used: it is not a checkpoint: UnpicklingError" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [[], {"key": 1}, {"state": {}}, "text", 7])
@@ -186,7 +201,7 @@ def test_content_of_another_kind_with_a_right_digest_is_not_used(
     digest = hashlib.sha256(buffer.getvalue()).digest()
     (checkpoints.folder / "checkpoint").write_bytes(digest + buffer.getvalue())
     assert checkpoints.load() == {"epoch": 1}
-    assert "is not used: it is no checkpoint" in capsys.readouterr().err
+    assert "is not used: it is not a checkpoint" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])

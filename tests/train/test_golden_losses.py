@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
-from stages.common.params import Runtime, Train
+from stages.common.schema import Runtime, Train
 from stages.common.store import Store
 from stages.train.checkpoints import Checkpoints
 from stages.train.distributed import World

@@ -5,7 +5,7 @@ import torch
 import yaml
 
 from stages.common.errors import UserError
-from stages.common.params import Params
+from stages.common.schema import Params
 from stages.common.store import Store
 from stages.train.distributed import World
 from stages.train.initial import build_initial_model

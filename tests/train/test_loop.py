@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from stages.common.params import Params
+from stages.common.schema import Params
 from stages.common.store import Store
 from stages.train.augment import Augmentation
 from stages.train.data import SplitDataset, load_batches, split_into_batches

@@ -7,7 +7,7 @@ import torch
 from stages.common.classifier import ModelCard
 from stages.common.device import cpu_multiplies_bf16
 from stages.common.errors import UserError
-from stages.common.params import Params
+from stages.common.schema import Params
 from stages.common.store import Store
 from stages.train.__main__ import is_fresh, warn_of_slow_precision, warn_of_small_photos
 from stages.train.initial import build_initial_model

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from stages.common.network import build_flowernet
-from stages.common.params import Params
+from stages.common.schema import Params
 from stages.train.optimizer import (
     MOMENTUM,
     Muon,

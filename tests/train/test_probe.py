@@ -12,11 +12,12 @@ from torch.nn import functional as F
 from stages.common.classifier import to_input
 from stages.common.errors import UserError
 from stages.common.network import build_network
-from stages.common.params import Params, Runtime
+from stages.common.schema import Params, Runtime
 from stages.common.store import Store
 from stages.train.distributed import World
+from stages.train.head import features_of, linear_head, measure, minimize, plain_head
 from stages.train.initial import InitialModel
-from stages.train.probe import Probe, features_of, linear_head, measure, minimize, plain_head
+from stages.train.probe import Probe
 from stages.train.stopping import Stopped, StopRequest
 from tests.conftest import card_of
 from tests.train.conftest import new_checkpoints, small_network
@@ -87,6 +88,25 @@ def test_a_stop_in_features_or_fit_resumes_to_the_same_bytes(
     assert f"resuming with the features of {done} photos" in capsys.readouterr().out
     assert all(torch.equal(again[name], whole[name]) for name in whole)
     assert Path("metrics/loss.csv").read_bytes() == row
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        None,
+        {"train": []},
+        {"train": [torch.zeros(2, 3)], "validation": []},
+        {"train": [torch.zeros(2, 10_000, 16)], "validation": []},
+        {"train": "ab", "validation": []},
+    ],
+)
+def test_a_checkpoint_without_sense_is_one_clear_line(
+    store: Store, params: Params, features: object
+) -> None:
+    new_checkpoints().clear()
+    new_checkpoints().save({"features": features})
+    with pytest.raises(UserError, match=r"checkpoint does not fit .*; start anew with `FLOWERBED"):
+        new_probe(store, params).run(new_checkpoints(), StopRequest())
 
 
 def test_the_fit_is_that_of_a_logistic_regression() -> None:

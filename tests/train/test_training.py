@@ -8,7 +8,8 @@ from torch import nn
 
 from stages.common.device import Precision
 from stages.common.errors import UserError
-from stages.common.params import Params, Runtime, Train, load_params
+from stages.common.params import load_params
+from stages.common.schema import Params, Runtime, Train
 from stages.common.store import Store
 from stages.train.distributed import World
 from stages.train.history import best_epoch

@@ -27,7 +27,8 @@ import pandas as pd
 from stages.common.drawing import png
 from stages.common.errors import UserError, run_stage
 from stages.common.files import write_bytes, write_csv, write_json
-from stages.common.params import FOLDS_SLACK, PARAMS_FILE, Prepare, load_params
+from stages.common.params import PARAMS_FILE, load_params
+from stages.common.schema import FOLDS_SLACK, Prepare
 from stages.common.store import STORE, open_store
 from stages.evaluate.metrics import DECIMALS
 from tools.crossval.page import describe_missing, measure_pool, summarize, write_page

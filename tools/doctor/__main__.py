@@ -6,7 +6,7 @@ running; with one of those the exit code is 1. It changes nothing. Run it with `
 
 import sys
 
-from stages.common.errors import UserError, run_stage
+from stages.common.errors import UserError, first_line, run_stage
 from tools.doctor.checks import CHECKS, Check, Finding
 
 
@@ -29,7 +29,7 @@ def examine(check: Check) -> Finding:
     except ImportError as error:
         return Finding("BAD", f"{error}; make the environment again: rm -r .venv; make setup")
     except UserError as error:
-        return Finding("BAD", str(error).partition("\n")[0])
+        return Finding("BAD", first_line(error))
     except Exception as error:
         return Finding("BAD", f"this check failed: {type(error).__name__}: {error!s:.200}")
 

@@ -11,10 +11,10 @@ from PIL import Image
 
 from stages.common.classifier import PREDICT_BATCH, Classifier, Probabilities
 from stages.common.drawing import png
+from stages.common.errors import PhotoError
 from stages.common.explain import activation_maps, spotlight
 from stages.common.files import write_bytes
 from stages.common.names import printable_name
-from stages.common.photo import PhotoError
 from tools.predict.photos import Rejected, read_photo
 
 LONGEST_STEM = 40

@@ -20,7 +20,7 @@ Hashes = npt.NDArray[np.uint64]
 Pairs = npt.NDArray[np.int64]
 
 
-def near_pairs(left: Hashes, right: Hashes, bits: int) -> Pairs:
+def pairs_within(left: Hashes, right: Hashes, bits: int) -> Pairs:
     """Find all pairs of two photos whose hashes differ in at most `bits` bits.
 
     Parameters

@@ -1,0 +1,140 @@
+"""The folder of a trained model.
+
+    model.safetensors   the weights, without metadata
+    model.json          what it takes to use them: architecture, classes, image size, mean, std
+    calibration.json    how to read it: views to average, a temperature, a threshold for "unsure"
+
+train writes the first two, evaluate the third. The folder is all that a prediction needs.
+"""
+
+import hashlib
+from pathlib import Path
+from textwrap import shorten
+from typing import TypeVar
+
+import torch
+from pydantic import BaseModel, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from stages.common.classifier import Calibration, Classifier, ModelCard
+from stages.common.errors import UserError
+from stages.common.files import check_regular, new_folder, write_bytes, write_json
+from stages.common.network import build_network
+
+MODELS = Path("models")
+CALIBRATION = "calibration.json"
+
+REMEDY = "train it again with `dvc repro --force train`, or copy the whole folder again"
+REMEDY_OF_CALIBRATION = "make it again with `dvc repro --force evaluate`, or remove it"
+
+Content = TypeVar("Content", bound=BaseModel)
+
+
+def save_classifier(classifier: Classifier, folder: Path = MODELS) -> None:
+    """Write the folder completely, or leave the old one as it was."""
+    state = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in classifier.network.state_dict().items()
+    }
+    weights = save_tensors(state)
+    card = classifier.card.model_copy(
+        update={"weights_sha256": hashlib.sha256(weights).hexdigest()}
+    )
+    with new_folder(folder) as partial:
+        write_bytes(partial / "model.safetensors", weights)
+        write_json(partial / "model.json", card.model_dump())
+
+
+def load_classifier(folder: Path, device: torch.device, calibrated: bool = True) -> Classifier:
+    """Read a model's folder, ready to predict.
+
+    Parameters
+    ----------
+    folder : Path
+    device : torch.device
+    calibrated : bool
+        Whether with its calibration.json; without such a file it is as trained.
+
+    Raises
+    ------
+    UserError
+        If a file is missing, damaged or of another schema.
+    """
+    card = read_card(folder / "model.json")
+    weights = _read_weights(folder / "model.safetensors", card.weights_sha256)
+    try:
+        network = build_network(card.architecture, card.width, len(card.classes))
+    except UserError as error:
+        raise UserError(f"{folder}/model.json: architecture: {error}; {REMEDY}") from error
+    expected = network.state_dict()
+    if other := [n for n, w in weights.items() if n in expected and w.dtype != expected[n].dtype]:
+        raise UserError(
+            f"{folder}/model.safetensors: {other[0]} is {weights[other[0]].dtype}, not "
+            f"{expected[other[0]].dtype}; {REMEDY}"
+        )
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        first = shorten(str(error).partition("\n")[2], width=100, placeholder=" ...")
+        raise UserError(
+            f"{folder}: model.safetensors does not fit model.json: {first}; {REMEDY}"
+        ) from error
+    network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    path = folder / CALIBRATION
+    if calibrated and path.exists():
+        return Classifier(network, card, read_calibration(path, card))
+    return Classifier(network, card)
+
+
+def read_card(path: Path) -> ModelCard:
+    """Read a model.json.
+
+    Raises
+    ------
+    UserError
+        If it is missing, damaged or of another schema.
+    """
+    return _read_json(path, ModelCard, REMEDY)
+
+
+def read_calibration(path: Path, card: ModelCard) -> Calibration:
+    """Read a calibration.json.
+
+    Raises
+    ------
+    UserError
+        If it is damaged, of another schema, or of other weights.
+    """
+    calibration = _read_json(path, Calibration, REMEDY_OF_CALIBRATION)
+    if calibration.weights_sha256 != card.weights_sha256:
+        raise UserError(f"{path}: belongs to other weights; {REMEDY_OF_CALIBRATION}")
+    return calibration
+
+
+def _read_json(path: Path, kind: type[Content], remedy: str) -> Content:
+    try:
+        check_regular(path)
+        return kind.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}; {remedy}") from error
+    except ValidationError as error:
+        detail = error.errors()[0]
+        name = ".".join(str(part) for part in detail["loc"]) or "the file"
+        raise UserError(f"{path}: {name}: {detail['msg']}; {remedy}") from error
+
+
+def _read_weights(path: Path, digest: str) -> dict[str, Tensor]:
+    try:
+        check_regular(path)
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}; {REMEDY}") from error
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise UserError(f"{path}: is damaged: its sha256 is not that of model.json; {REMEDY}")
+    try:
+        return load_tensors(content)
+    except SafetensorError as error:
+        raise UserError(f"{path}: is not a safetensors file: {error}; {REMEDY}") from error

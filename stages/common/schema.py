@@ -1,0 +1,194 @@
+"""The schema of params.yaml: every hyperparameter with its type, range and meaning.
+
+A value has its one place in params.yaml; there are no defaults here, because a value that is not
+in the file is one that ``dvc params diff`` cannot show.
+"""
+
+import math
+from pathlib import PurePath
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+FOLDS_SLACK = 0.01
+"""How far folds x test_fraction may be from 1: a third is written as 0.333."""
+
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+class Section(BaseModel):
+    """A section of params.yaml: typed without coercion, frozen, without unknown keys."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Data(Section):
+    """Where the photos are."""
+
+    photos: Annotated[str, Field(min_length=1)]
+    """A folder or a .tar, .tar.gz, .tgz or .zip archive; docs/photos.md has its layouts."""
+
+
+class Garden(Section):
+    """The built-in garden that data/dvc.yaml draws."""
+
+    seed: Seed
+    photos_per_species: Annotated[int, Field(ge=1, le=100_000)]
+    image_size_px: Annotated[int, Field(ge=64, le=1024)]
+    """Longer side of a drawn photo."""
+
+
+class Prepare(Section):
+    """From photos to the store."""
+
+    seed: Seed
+    """Decides, with each photo's content, which split the photo is in."""
+    image_size_px: Annotated[int, Field(ge=16, le=1024)]
+    """Side of the square images in the store."""
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)]
+    test_fraction: Annotated[float, Field(gt=0, lt=1)]
+    folds: Annotated[int, Field(ge=2, le=100)]
+    """In how many parts the photos are tested, one after another; for cross-validation."""
+    fold: Annotated[int, Field(ge=0)]
+    """Which of the parts is the test split, from 0; with 0, `folds` has no effect."""
+    min_side_px: Annotated[int, Field(ge=1)]
+    """A photo with a shorter side than this is rejected."""
+    max_megapixels: Annotated[float, Field(gt=0, le=1000)]
+    """A photo with more million pixels than this is rejected, undecoded."""
+    max_aspect_ratio: Annotated[float, Field(ge=1)]
+    """A photo whose longer side is more than this times its shorter side is rejected."""
+    max_rejected_fraction: Annotated[float, Field(ge=0, le=1)]
+    """More rejected photos than this share of all is an error."""
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=16)]
+    """Photos whose perceptual hashes differ in at most this many bits stay in one split."""
+    given_splits: Literal["keep", "ignore"]
+    """Whether photos that come in train, validation and test folders stay in those splits."""
+
+    @field_validator("fold")
+    @classmethod
+    def _fit_the_folds(cls, fold: int, info: ValidationInfo) -> int:
+        if fold >= (folds := info.data.get("folds", math.inf)):
+            raise ValueError(f"below prepare.folds = {folds}")
+        if fold and abs(folds * info.data.get("test_fraction", 1 / folds) - 1) > FOLDS_SLACK:
+            raise ValueError(
+                f"0 while prepare.test_fraction is {info.data['test_fraction']:g}; set that to "
+                f"{1 / folds:.4g}, so that {folds} folds test each photo once"
+            )
+        return fold
+
+    @field_validator("test_fraction")
+    @classmethod
+    def _leave_a_train_split(cls, test: float, info: ValidationInfo) -> float:
+        validation = info.data.get("validation_fraction", 0)
+        if validation + test >= 1:
+            raise ValueError(
+                f"below 1 - validation_fraction = {1 - validation:g}, so that photos are left to "
+                "train on"
+            )
+        return test
+
+
+class Model(Section):
+    """The network."""
+
+    name: Annotated[str, Field(min_length=1)]
+    """flowernet, or a classification network: one of torchvision, or ``timm/`` and one of timm."""
+    width: Annotated[int, Field(ge=8, le=512, multiple_of=8)]
+    """Channels after flowernet's stem; each later block has more."""
+    weights: Annotated[str, Field(min_length=1)]
+    """none for random ones, DEFAULT for the network's own, or a file or folder in data/weights."""
+
+    @field_validator("weights")
+    @classmethod
+    def _have_default_weights(cls, weights: str, info: ValidationInfo) -> str:
+        if weights == "DEFAULT" and info.data.get("name") == "flowernet":
+            raise ValueError("none or a folder, since flowernet has no default weights")
+        if PurePath(weights).is_absolute() or ".." in PurePath(weights).parts:
+            raise ValueError(
+                "none, DEFAULT or the name of a file in data/weights, where DVC sees it "
+                f"change; copy or link it there: ln -s {weights} data/weights/"
+            )
+        return weights
+
+
+class Train(Section):
+    """The training loop."""
+
+    seed: Seed
+    """Draws the first weights, and every epoch's order and augmentation."""
+    device: Device
+    threads: Annotated[int, Field(ge=1, le=1024)]
+    """CPU threads of PyTorch; another number gives other last digits."""
+    epochs: Annotated[int, Field(ge=0, le=10_000)]
+    """0 fits only the head of a pretrained network (stages/train/probe.py)."""
+    batch_size: Annotated[int, Field(ge=1, le=65_536)]
+    lr: Annotated[float, Field(gt=0, le=10)]
+    """Highest learning rate, reached when the warm-up ends."""
+    weight_decay: Annotated[float, Field(ge=0, le=1)]
+    warmup_fraction: Fraction
+    """Share of all steps in which the learning rate rises from 0."""
+    label_smoothing: Fraction
+    class_balance: Annotated[float, Field(ge=0, le=1)]
+    """Power of a class's inverse frequency that weights its photos in the loss; 0 weights none."""
+    ema_decay: Fraction
+    """Decay per step of the averaged weights that are validated and kept; 0 averages nothing."""
+    first_image_size_px: Annotated[int, Field(ge=16, le=1024)]
+    """Side of the first epochs' images; from there it grows to 7/8 of the network's input size."""
+    min_crop_area: Annotated[float, Field(gt=0, le=1)]
+    """Smallest share of a photo that a training crop shows; 1 crops nothing."""
+    color_jitter: Fraction
+    """Strength of random changes in brightness, contrast and saturation; 0 changes nothing."""
+    distortion: Annotated[float, Field(ge=0, le=1)]
+    """Strength of one more change per photo, from rotation to an erased square; 0 makes none."""
+    pretrained_lr_factor: Annotated[float, Field(ge=0, le=1)]
+    """What the learning rate of pretrained weights is multiplied by; the head has the full one."""
+    patience: Annotated[int, Field(ge=0)]
+    """Epochs without a lower validation loss that end the training early; 0 never does."""
+    precision: Literal["auto", "fp32", "bf16"]
+    """Of the training passes; auto is bf16 on a GPU that is fast at it, fp32 elsewhere."""
+    compile: bool
+    """Compile the network's passes: slow to start, and on a GPU faster to run."""
+    processes: Annotated[int, Field(ge=1, le=65_536)]
+    """Processes that train together, each on its part of every batch; with GPUs, one on each."""
+
+    @field_validator("processes")
+    @classmethod
+    def _a_photo_for_each_process(cls, processes: int, info: ValidationInfo) -> int:
+        if processes > info.data.get("batch_size", math.inf):
+            raise ValueError(f"at most train.batch_size = {info.data['batch_size']}")
+        return processes
+
+
+class Evaluate(Section):
+    """The test of the trained model."""
+
+    device: Device
+    second_view_scale: Annotated[float, Field(ge=1, le=2)]
+    """Photos are also shown enlarged by this factor, the answers averaged; 1 shows them once."""
+    answered_fraction: Annotated[float, Field(gt=0, le=1)]
+    """Share of photos to answer; of the others, those of the least confidence, it is unsure."""
+
+
+class Runtime(Section):
+    """What changes at most the last digits: no stage depends on it."""
+
+    save_every_seconds: Annotated[float, Field(gt=0)]
+    """Time between checkpoints within an epoch."""
+    loader_workers: Annotated[int, Field(ge=0, le=256)]
+    """Processes that gather batches ahead of the training loop; 0 gathers in the loop."""
+    evaluate_threads: Annotated[int, Field(ge=1, le=1024)]
+    """CPU threads of PyTorch in the evaluation."""
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    data: Data
+    garden: Garden
+    prepare: Prepare
+    model: Model
+    train: Train
+    evaluate: Evaluate
+    runtime: Runtime
