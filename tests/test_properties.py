@@ -322,9 +322,16 @@ def test_the_rate_rises_then_falls(steps: int, warmup: float) -> None:
     assert rates[top:] == sorted(rates[top:], reverse=True)
 
 
-@given(st.integers(1, 24), st.integers(1, 24), st.integers(0, 99), st.floats(0.001, 1000))
-def test_orthogonalize_knows_no_scale(rows: int, columns: int, seed: int, scale: float) -> None:
-    matrix = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+@given(
+    *(st.integers(1, 24), st.integers(1, 24), st.integers(1, 24)),
+    *(st.integers(0, 99), st.floats(0.001, 1000)),
+)
+def test_orthogonalize_knows_no_scale_and_bears_any_rank(
+    rows: int, columns: int, rank: int, seed: int, scale: float
+) -> None:
+    random = torch.Generator().manual_seed(seed)
+    left, right = (torch.randn(side, rank, generator=random) for side in (rows, columns))
+    matrix = left @ right.T
     (found,) = orthogonalize([matrix])
     assert found.shape == matrix.shape
     assert torch.linalg.svdvals(found).max() < 1.3

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from stages.common.device import Precision
 from stages.common.schema import Train
 from stages.train.schedule import warmup_cosine
 
@@ -35,14 +34,10 @@ class Muon(Optimizer):
     ----------
     groups : iterable of dict
         ``params``, ``lr`` and ``weight_decay`` of each group.
-    dtype : torch.dtype
-        Of the matrix products that make it orthogonal. They cost a third of a training step on a
-        CPU; bfloat16 is good enough for them, as for Jordan et al.
     """
 
-    def __init__(self, groups: Iterable[dict[str, Any]], dtype: torch.dtype) -> None:
+    def __init__(self, groups: Iterable[dict[str, Any]]) -> None:
         super().__init__(groups, {})
-        self._dtype = dtype
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -51,7 +46,7 @@ class Muon(Optimizer):
         for group in self.param_groups:
             kernels = [kernel for kernel in group["params"] if kernel.grad is not None]
             momenta = [as_matrix(self._momentum(kernel)) for kernel in kernels]
-            for kernel, direction in zip(kernels, orthogonalize(momenta, self._dtype), strict=True):
+            for kernel, direction in zip(kernels, orthogonalize(momenta), strict=True):
                 size = 0.2 * math.sqrt(max(direction.shape))
                 kernel.mul_(1 - group["lr"] * group["weight_decay"])
                 kernel.add_(as_kernel(direction, kernel), alpha=-group["lr"] * size)
@@ -78,15 +73,19 @@ def as_kernel(matrix: Tensor, like: Tensor) -> Tensor:
     return matrix.view(out, height, width, width_in).permute(0, 3, 1, 2)
 
 
-def orthogonalize(matrices: list[Tensor], dtype: torch.dtype = torch.float32) -> list[Tensor]:
+def orthogonalize(matrices: list[Tensor]) -> list[Tensor]:
     """Bring the singular values of matrices (rows, columns) near 1 by five Newton-Schulz steps.
 
     A step multiplies the matrix X by a polynomial of its Gram matrix X X^T. All these polynomials
     commute, so they are multiplied on the small square side, and X only once, at the end. Gram
     matrices of one size are multiplied together.
+
+    In single precision: Gram matrices have no negative eigenvalues, but rounded to bfloat16 they
+    do, and a step multiplies those by 12 and more, so that a momentum of low rank came out a
+    million times too large. The usual steps on X itself bear bfloat16, and take as long as these.
     """
     wide = [matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix for matrix in matrices]
-    wide = [(matrix / (matrix.norm() + 1e-7)).to(dtype) for matrix in wide]
+    wide = [matrix / (matrix.norm() + 1e-7) for matrix in wide]
     places: dict[int, list[int]] = defaultdict(list)  # by the length of the small side
     for place, matrix in enumerate(wide):
         places[len(matrix)].append(place)
@@ -95,7 +94,7 @@ def orthogonalize(matrices: list[Tensor], dtype: torch.dtype = torch.float32) ->
         for place, product in zip(same_size, newton_schulz(grams), strict=True):
             wide[place] = product @ wide[place]
     return [
-        (found.mT if matrix.shape[0] > matrix.shape[1] else found).to(matrix.dtype)
+        found.mT if matrix.shape[0] > matrix.shape[1] else found
         for matrix, found in zip(matrices, wide, strict=True)
     ]
 
@@ -123,7 +122,6 @@ def gram_polynomial(grams: Tensor, identity: Tensor) -> Tensor:
 def build_optimizers(
     network: nn.Module,
     params: Train,
-    precision: Precision = "fp32",
     pretrained: frozenset[str] = frozenset(),
 ) -> list[Optimizer]:
     """Return the optimizers of a network's weights: Muon, then AdamW.
@@ -136,8 +134,6 @@ def build_optimizers(
     ----------
     network : Module
     params : Train
-    precision : {"fp32", "bf16"}
-        Of the network's passes, and of Muon's matrix products.
     pretrained : set of str
         Names of the weights that were trained before: they learn at a lower rate.
     """
@@ -157,7 +153,7 @@ def build_optimizers(
     matrices = groups(lambda weight: weight.ndim != 1 and not is_kernel(weight), decay)
     vectors = groups(lambda weight: weight.ndim == 1, 0.0)
     return [
-        Muon(groups(is_kernel, decay), torch.bfloat16 if precision == "bf16" else torch.float32),
+        Muon(groups(is_kernel, decay)),
         AdamW([*matrices, *vectors], fused=True),
     ]
 
