@@ -286,9 +286,9 @@ def test_bad_photos_get_a_line_each_and_the_others_are_done(
     )
     assert len(printed.splitlines()) == 1
     assert [line.removeprefix(f"{tmp_path}/") for line in complaints.splitlines()] == [
-        "gone.jpg: not found; name photos or folders of photos that are there",
+        "gone.jpg: not found; pass a photo or a folder that exists",
         f"{'a' * 300}: cannot be read: File name too long",
-        "no photos: holds no photos; name a folder that does, or photos",
+        "no photos: holds no photos; pass a folder that does, or photos",
         "inner/pipe.jpg: special_file: neither a file nor a folder of photos",
         "cut.jpg: truncated: Premature end of JPEG file",
         "empty.png: empty: the file has no bytes",
@@ -377,6 +377,6 @@ def test_it_needs_nothing_but_the_model(photos: Path, model: Path, tmp_path: Pat
     assert ended.returncode == 1
     assert ended.stdout.startswith(r"r\xf6se.jpg ")
     assert ended.stderr.splitlines() == [
-        "gone.jpg: not found; name photos or folders of photos that are there"
+        "gone.jpg: not found; pass a photo or a folder that exists"
     ]
     assert sorted(path.name for path in elsewhere.iterdir()) == ["röse.jpg"]

@@ -117,6 +117,10 @@ def test_the_working_tree_is_compared_with_the_base(
     run_git("add", "metrics/loss.csv")
     run_git("commit", "--message", "odd")
     assert compare("wide").before.problems[0].startswith("`wide:metrics/loss.csv`")
+    run_git("commit", "--allow-empty", "--message", "results of an experiment")
+    run_git("update-ref", "refs/exps/ab/cdef/bold", "HEAD")
+    run_git("reset", "--hard", "HEAD^")
+    assert (compare("bold").base, compare("bold").behind) == ("bold", 0)
 
 
 # McNemar

@@ -1,7 +1,7 @@
 """Feed the ONNX file beside this one: python flowers.py photo.jpg ...
 
-read_photo is all that other programs need to do alike. It takes NumPy and Pillow; to classify takes
-ONNX Runtime, too.
+Other programs have to prepare photos as read_photo does. It needs NumPy and Pillow, and to classify
+also ONNX Runtime.
 """
 
 import json

@@ -43,13 +43,13 @@ def find_photos(arguments: Iterable[Path], rejected: Rejected) -> list[Path]:
         try:
             is_folder = stat.S_ISDIR(path.stat().st_mode)
         except FileNotFoundError:
-            rejected.add(path, "not found; name photos or folders of photos that are there")
+            rejected.add(path, "not found; pass a photo or a folder that exists")
         except OSError as error:
             rejected.add(path, f"cannot be read: {error.strerror}")
         else:
             photos = _photos_in(path, rejected) if is_folder else [path]
             if not photos:
-                rejected.add(path, "holds no photos; name a folder that does, or photos")
+                rejected.add(path, "holds no photos; pass a folder that does, or photos")
             found += photos
     return found
 
@@ -76,7 +76,7 @@ def read_photo(path: Path, size_px: int) -> npt.NDArray[np.uint8]:
         if not stat.S_ISREG(status.st_mode):
             raise PhotoError("special_file", "neither a file nor a folder of photos")
         if status.st_size > MAX_BYTES:
-            raise PhotoError("too_many_bytes", f"over {MAX_BYTES:,} bytes is no photo")
+            raise PhotoError("too_many_bytes", f"over {MAX_BYTES:,} bytes is too large for a photo")
         content = path.read_bytes()
     except OSError as error:
         raise PhotoError("unreadable_file", error.strerror or str(error)) from error

@@ -50,6 +50,8 @@ def commits_behind(commit: str) -> int:
     """Count the commits up to `commit` that HEAD lacks; 0 where a shallow clone can't tell."""
     if _ask("rev-parse", "--is-shallow-repository") == "true":
         return 0
+    if commit in {experiment for _, experiment in experiments()}:
+        commit += "^"  # its own commit only holds its results
     return int(_ask("rev-list", "--count", f"HEAD..{commit}") or 0)
 
 
