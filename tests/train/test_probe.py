@@ -105,7 +105,9 @@ def test_a_checkpoint_without_sense_is_one_clear_line(
 ) -> None:
     new_checkpoints().clear()
     new_checkpoints().save({"features": features})
-    with pytest.raises(UserError, match=r"checkpoint does not fit .*; start anew with `FLOWERBED"):
+    with pytest.raises(
+        UserError, match=r"checkpoint does not fit .*\(\w+Error: .*; start anew with `FLOWERBED"
+    ):
         new_probe(store, params).run(new_checkpoints(), StopRequest())
 
 

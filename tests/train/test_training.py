@@ -107,7 +107,9 @@ def test_a_checkpoint_without_sense_is_one_clear_line(
     training = new_training(store, params.train)
     new_checkpoints().clear()
     new_checkpoints().save(state)
-    with pytest.raises(UserError, match=r"checkpoint does not fit .*; start anew with `FLOWERBED"):
+    with pytest.raises(
+        UserError, match=r"checkpoint does not fit .*\(\w+Error: .*; start anew with `FLOWERBED"
+    ):
         training.run(new_checkpoints(), StopRequest())
 
 
