@@ -37,7 +37,14 @@ def test_an_interrupt_is_no_success() -> None:
 @pytest.mark.parametrize("module", ["stages.train", "tools.predict"])
 def test_ctrl_c_while_pytorch_is_imported_shows_no_traceback(module: str) -> None:
     command = [sys.executable, "-X", "importtime", "-m", module]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        # In the background of a script, the tests themselves may ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if line.rstrip().endswith("torch._utils_internal"):
