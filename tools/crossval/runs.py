@@ -136,9 +136,11 @@ def choose_runs(runs: list[FoldRun], params: dict[str, Any]) -> dict[int, FoldRu
     All of them have the same photos and weights as the first.
     """
     chosen: dict[int, FoldRun] = {}
+    digests: dict[str, str] = {}
     for run in runs:
-        first = next(iter(chosen.values()), run)
-        if not run.differences(params, digests_here(first)):
+        if not chosen:  # the first one's stay
+            digests = digests_here(run)
+        if not run.differences(params, digests):
             chosen.setdefault(run.fold, run)
     return chosen
 
