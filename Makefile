@@ -68,6 +68,9 @@ environment:
 	@echo "making $(VENV) from requirements.lock (several minutes the first time)"
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+# The lock names every package, so pip has nothing to resolve. Left to resolve, pip before 23.3 asks for the newest
+# release of a package that another one wants with an extra (coverage[toml]), and refuses it as not in the lock.
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements.lock
+	@$(VENV)/bin/python -m pip check
 	@cp requirements.lock $(VENV)/requirements.lock
 	@touch $(READY)

@@ -1,8 +1,10 @@
 """The Makefile's promises to somebody whose machine lacks something."""
 
+import hashlib
 import os
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -97,3 +99,39 @@ def test_a_lock_of_the_same_content_makes_no_new_environment(folder: Path) -> No
     assert (folder / ".venv/kept").exists()
     (folder / "requirements.lock").write_text("other")
     assert make(folder, "setup", "PYTHON=python-that-is-not-there").returncode != 0
+
+
+def wheel(folder: Path, name: str, version: str, *metadata: str) -> str:
+    """Write a wheel without files, and return its line in a lock."""
+    about = f"{name}-{version}.dist-info"
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        head = ("Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}")
+        archive.writestr(f"{about}/METADATA", "\n".join((*head, *metadata)) + "\n")
+        archive.writestr(
+            f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{about}/RECORD", "")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return f"{name}=={version} --hash=sha256:{digest}\n"
+
+
+def test_a_lock_holds_when_a_newer_release_appears(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    needed = wheel(folder, "measured", "1.0", "Provides-Extra: plain")
+    user = wheel(folder, "measuring", "1.0", "Requires-Dist: measured[plain]>=1")
+    wheel(folder, "measured", "2.0", "Provides-Extra: plain")
+    (folder / "requirements.lock").write_text(needed + user)
+    result = make(folder, "setup")
+    assert result.returncode == 0, result.stderr
+    installed = (folder / ".venv").glob("lib/*/site-packages/meas*.dist-info")
+    assert sorted(path.stem for path in installed) == ["measured-1.0", "measuring-1.0"]
+
+    (folder / "requirements.lock").write_text(user)
+    incomplete = make(folder, "setup")
+    assert incomplete.returncode != 0
+    assert "measuring 1.0 requires measured, which is not installed" in incomplete.stdout
+    assert not (folder / ".venv/.ready").exists()
