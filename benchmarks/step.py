@@ -42,7 +42,7 @@ class Parts:
         order = draw_order(0, 1, n_photos)[: STEPS * training.params.batch_size]
         self.batches = split_into_batches(order, training.params.batch_size)
         self.augment = Augmentation(
-            training.params, training.card, n_photos, 1, size_px, self.device
+            training.params, training.meta, n_photos, 1, size_px, self.device
         )
         self.inputs, self.labels = self.fed(next(iter(self.loader())))
 
@@ -93,7 +93,7 @@ def measure(training: Training, rounds: int) -> None:
     device, batch_size = training.world.device, training.params.batch_size
     n_steps = len(training.epoch_batches(epoch=1))
     print(
-        f"{training.card.architecture} in {training.card.precision}, batches of {batch_size}, "
+        f"{training.meta.architecture} in {training.meta.precision}, batches of {batch_size}, "
         f"{rounds} rounds\n{HEADER}"
     )
     for size_px in sorted(set(training.sizes_px)):
@@ -121,7 +121,7 @@ def main() -> None:
     print(describe_machine(choose_device(params.train.device, "train.device")))
     training = new_training(params, store)
     measure(training, rounds)
-    if training.card.precision != "fp32":
+    if training.meta.precision != "fp32":
         single = params.train.model_copy(update={"precision": "fp32"})
         measure(new_training(params.model_copy(update={"train": single}), store), rounds)
 

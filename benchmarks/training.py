@@ -34,7 +34,7 @@ def train_classifier(params: Params, store: Store) -> Classifier:
     training = kind(*_parts(params, store))
     with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
         network = training.run(Checkpoints(Path("checkpoints"), {}), StopRequest())
-    return Classifier(network, training.card)
+    return Classifier(network, training.meta)
 
 
 def _parts(params: Params, store: Store) -> tuple[InitialModel, Store, Train, Runtime, World]:

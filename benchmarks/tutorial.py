@@ -133,7 +133,7 @@ class Watch(Checkpoints):
         self.seconds = state["clock"]["total"] - self.measuring_seconds
         start = time.perf_counter()
         test = self.store.indices("test")
-        classifier = Classifier(self.training.state.ema.module, self.training.card)
+        classifier = Classifier(self.training.state.ema.module, self.training.meta)
         predicted = classifier.probabilities(self.store.images[test]).argmax(axis=1)
         accuracy = float((predicted == self.store.labels[test]).mean())
         show(self.epochs, accuracy, self.seconds)

@@ -11,7 +11,7 @@ import torch
 import yaml
 from hypothesis import settings
 
-from stages.common.classifier import ModelCard
+from stages.common.classifier import ModelMeta
 from stages.common.files import write_json
 from stages.common.params import load_params
 from stages.common.schema import Params
@@ -114,10 +114,10 @@ def store(tmp_path: Path) -> Store:
     return open_store(folder)
 
 
-def card_of(store: Store, width: int = 8) -> ModelCard:
-    """Return the card of a flowernet for a store's photos."""
+def meta_of(store: Store, width: int = 8) -> ModelMeta:
+    """Describe a flowernet for a store's photos."""
     meta = store.meta
-    return ModelCard(
+    return ModelMeta(
         architecture="flowernet",
         width=width,
         classes=meta.classes,

@@ -25,7 +25,7 @@ are the same, whatever photos come along, in whatever order.
 """
 
 
-class ModelCard(BaseModel):
+class ModelMeta(BaseModel):
     """The content of model.json."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -79,7 +79,7 @@ class Classifier:
     """A trained network and what it takes to use it; without calibration, it is as trained."""
 
     network: nn.Module
-    card: ModelCard
+    meta: ModelMeta
     calibration: Calibration = field(default_factory=Calibration)
 
     @property
@@ -110,7 +110,7 @@ class Classifier:
             If the network gives something else than finite numbers.
         """
         rows = np.arange(len(images)) if rows is None else rows
-        found = np.empty((len(rows), len(self.card.classes)))
+        found = np.empty((len(rows), len(self.meta.classes)))
         for start in range(0, len(rows), PREDICT_BATCH):
             batch = images[rows[start : start + PREDICT_BATCH]]
             found[start : start + len(batch)] = self._predict_batch(batch)[: len(batch)]
@@ -126,7 +126,7 @@ class Classifier:
         """Return the probabilities of a padded batch, float64 of shape (PREDICT_BATCH, classes)."""
         padded = np.zeros((PREDICT_BATCH, *images.shape[1:]), np.uint8)
         padded[: len(images)] = images
-        inputs = to_input(torch.from_numpy(padded).to(self.device), self.card)
+        inputs = to_input(torch.from_numpy(padded).to(self.device), self.meta)
         seen = views(inputs, self.calibration.second_view_scale)
         return average([self.network(view).cpu().double() for view in seen]).numpy()
 
@@ -171,12 +171,12 @@ def average(logits: list[Tensor]) -> Tensor:
     return torch.stack(logits).softmax(dim=2).mean(dim=0)
 
 
-def to_input(images: Tensor, card: ModelCard) -> Tensor:
+def to_input(images: Tensor, meta: ModelMeta) -> Tensor:
     """Turn images, uint8 (B, S, S, 3), into the network's inputs, float32 (B, 3, H, H)."""
-    inputs = normalize(images, card.mean, card.std)
-    if card.input_size_px == card.image_size_px:
+    inputs = normalize(images, meta.mean, meta.std)
+    if meta.input_size_px == meta.image_size_px:
         return inputs
-    return F.interpolate(inputs, size=[card.input_size_px] * 2, mode="bilinear")
+    return F.interpolate(inputs, size=[meta.input_size_px] * 2, mode="bilinear")
 
 
 def normalize(images: Tensor, mean: list[float], std: list[float]) -> Tensor:

@@ -58,7 +58,7 @@ def spotlight(image: Images, activation: Maps) -> Images:
 
 def _small_maps(classifier: Classifier, images: Images, classes: npt.NDArray[np.int64]) -> Maps:
     """Return the maps in the size of the network's last feature maps, (N, h, w)."""
-    inputs = to_input(torch.from_numpy(np.array(images)).to(classifier.device), classifier.card)
+    inputs = to_input(torch.from_numpy(np.array(images)).to(classifier.device), classifier.meta)
     with torch.enable_grad():
         features, logits = _last_features(classifier.network, inputs.requires_grad_())
         wanted = logits.gather(1, torch.from_numpy(classes[:, None]).to(logits.device))

@@ -13,14 +13,17 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
+from pydantic import BaseModel, ValidationError
 
 from stages.common.errors import UserError
 
 OUTPUT_FOLDERS = ("data", "metrics", "models")
 """The folders that hold the stages' outputs."""
+
+Content = TypeVar("Content", bound=BaseModel)
 
 
 def check_output_folders() -> None:
@@ -94,6 +97,27 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON that a diff reads well: indented, keys in the given order, no NaN."""
     write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path, kind: type[Content], remedy: str) -> Content:
+    """Read a file that the stages wrote, as an instance of its schema.
+
+    Raises
+    ------
+    UserError
+        If it is missing, damaged or of another schema; the message ends with the remedy.
+    """
+    try:
+        check_regular(path)
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: not found; {remedy}") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}; {remedy}") from error
+    except ValidationError as error:
+        detail = error.errors()[0]
+        name = ".".join(str(part) for part in detail["loc"]) or "the file"
+        raise UserError(f"{path}: {name:.80}: {detail['msg']:.200}; {remedy}") from error
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:

@@ -10,18 +10,16 @@ train writes the first two, evaluate the third. The folder is all that a predict
 import hashlib
 from pathlib import Path
 from textwrap import shorten
-from typing import TypeVar
 
 import torch
-from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from stages.common.classifier import Calibration, Classifier, ModelCard
+from stages.common.classifier import Calibration, Classifier, ModelMeta
 from stages.common.errors import UserError
-from stages.common.files import check_regular, new_folder, write_bytes, write_json
+from stages.common.files import check_regular, new_folder, read_json, write_bytes, write_json
 from stages.common.network import build_network
 
 MODELS = Path("models")
@@ -29,8 +27,6 @@ CALIBRATION = "calibration.json"
 
 REMEDY = "train it again with `dvc repro --force train`, or copy the whole folder again"
 REMEDY_OF_CALIBRATION = "make it again with `dvc repro --force evaluate`, or remove it"
-
-Content = TypeVar("Content", bound=BaseModel)
 
 
 def save_classifier(classifier: Classifier, folder: Path = MODELS) -> None:
@@ -40,12 +36,12 @@ def save_classifier(classifier: Classifier, folder: Path = MODELS) -> None:
         for name, tensor in classifier.network.state_dict().items()
     }
     weights = save_tensors(state)
-    card = classifier.card.model_copy(
+    meta = classifier.meta.model_copy(
         update={"weights_sha256": hashlib.sha256(weights).hexdigest()}
     )
     with new_folder(folder) as partial:
         write_bytes(partial / "model.safetensors", weights)
-        write_json(partial / "model.json", card.model_dump())
+        write_json(partial / "model.json", meta.model_dump())
 
 
 def load_classifier(folder: Path, device: torch.device, calibrated: bool = True) -> Classifier:
@@ -63,10 +59,10 @@ def load_classifier(folder: Path, device: torch.device, calibrated: bool = True)
     UserError
         If a file is missing, damaged or of another schema.
     """
-    card = read_card(folder / "model.json")
-    weights = _read_weights(folder / "model.safetensors", card.weights_sha256)
+    meta = read_model_meta(folder / "model.json")
+    weights = _read_weights(folder / "model.safetensors", meta.weights_sha256)
     try:
-        network = build_network(card.architecture, card.width, len(card.classes))
+        network = build_network(meta.architecture, meta.width, len(meta.classes))
     except UserError as error:
         raise UserError(f"{folder}/model.json: architecture: {error}; {REMEDY}") from error
     expected = network.state_dict()
@@ -85,11 +81,11 @@ def load_classifier(folder: Path, device: torch.device, calibrated: bool = True)
     network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     path = folder / CALIBRATION
     if calibrated and path.exists():
-        return Classifier(network, card, read_calibration(path, card))
-    return Classifier(network, card)
+        return Classifier(network, meta, read_calibration(path, meta))
+    return Classifier(network, meta)
 
 
-def read_card(path: Path) -> ModelCard:
+def read_model_meta(path: Path) -> ModelMeta:
     """Read a model.json.
 
     Raises
@@ -97,10 +93,10 @@ def read_card(path: Path) -> ModelCard:
     UserError
         If it is missing, damaged or of another schema.
     """
-    return _read_json(path, ModelCard, REMEDY)
+    return read_json(path, ModelMeta, REMEDY)
 
 
-def read_calibration(path: Path, card: ModelCard) -> Calibration:
+def read_calibration(path: Path, meta: ModelMeta) -> Calibration:
     """Read a calibration.json.
 
     Raises
@@ -108,22 +104,10 @@ def read_calibration(path: Path, card: ModelCard) -> Calibration:
     UserError
         If it is damaged, of another schema, or of other weights.
     """
-    calibration = _read_json(path, Calibration, REMEDY_OF_CALIBRATION)
-    if calibration.weights_sha256 != card.weights_sha256:
+    calibration = read_json(path, Calibration, REMEDY_OF_CALIBRATION)
+    if calibration.weights_sha256 != meta.weights_sha256:
         raise UserError(f"{path}: belongs to other weights; {REMEDY_OF_CALIBRATION}")
     return calibration
-
-
-def _read_json(path: Path, kind: type[Content], remedy: str) -> Content:
-    try:
-        check_regular(path)
-        return kind.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}; {remedy}") from error
-    except ValidationError as error:
-        detail = error.errors()[0]
-        name = ".".join(str(part) for part in detail["loc"]) or "the file"
-        raise UserError(f"{path}: {name}: {detail['msg']}; {remedy}") from error
 
 
 def _read_weights(path: Path, digest: str) -> dict[str, Tensor]:

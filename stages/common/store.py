@@ -14,7 +14,6 @@ byte before it is used.
 """
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,13 +21,12 @@ from typing import Annotated, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
 from stages.common.errors import UserError
-from stages.common.files import check_regular
+from stages.common.files import check_regular, read_json
 
 STORE = Path("data/prepared")
-SCHEMA: Literal[1] = 1
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
@@ -43,7 +41,7 @@ class StoreMeta(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    schema_version: Literal[1]
+    schema_version: Literal[1] = 1
     classes: Annotated[list[str], Field(min_length=2)]
     """In the order of the labels."""
     image_size_px: Annotated[int, Field(ge=1, le=1024)]
@@ -98,7 +96,7 @@ def open_store(folder: Path = STORE, check_digests: bool = True) -> Store:
         If a file is missing, damaged, or of another schema; the message names the file and how to
         make it again.
     """
-    meta = _read_meta(folder / "meta.json")
+    meta = read_json(folder / "meta.json", StoreMeta, _remedy(folder))
     if check_digests:
         _check_digest(folder / "manifest.csv", meta.manifest_sha256)
         _check_digest(folder / "images.npy", meta.images_sha256)
@@ -137,30 +135,6 @@ def _contradiction(manifest: pd.DataFrame, meta: StoreMeta) -> str:
     if empty := [split for split in SPLITS if not any(meta.counts.get(split, {}).values())]:
         return f"there are no {empty[0]} photos"
     return ""
-
-
-def _read_meta(path: Path) -> StoreMeta:
-    try:
-        check_regular(path)
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: not found; {_remedy(path.parent)}") from error
-    except (OSError, ValueError, RecursionError) as error:
-        reason = f"{getattr(error, 'strerror', None) or error!s:.200}"
-        raise UserError(f"{path}: cannot be read: {reason}; {_remedy(path.parent)}") from error
-    found = content.get("schema_version") if isinstance(content, dict) else None
-    if found != SCHEMA:
-        raise UserError(
-            f"{path}: schema_version must be {SCHEMA}, got {found!s:.20}; {_remedy(path.parent)}"
-        )
-    try:
-        return StoreMeta.model_validate(content)
-    except ValidationError as error:
-        detail = error.errors()[0]
-        name = ".".join(str(part) for part in detail["loc"])
-        raise UserError(
-            f"{path}: {name:.80}: {detail['msg']:.200}; {_remedy(path.parent)}"
-        ) from error
 
 
 def _check_digest(path: Path, expected: str) -> None:

@@ -39,7 +39,7 @@ from stages.evaluate.calibration import (
 from stages.evaluate.coverage import choose_threshold, coverage_curve, measure_answered
 from stages.evaluate.metrics import DECIMALS, Labels, measure
 from stages.evaluate.mistakes import draw_mistakes
-from stages.evaluate.model_card import write_model_card
+from stages.evaluate.model_card import model_card
 from stages.evaluate.predicting import check_fit, check_view, predict
 
 METRICS = Path("metrics")
@@ -56,7 +56,7 @@ def main() -> None:
     store, classifier = open_store(), load_classifier(MODELS, device, calibrated=False)
     check_fit(store, classifier)
     scale = params.evaluate.second_view_scale
-    plain = Calibration(weights_sha256=classifier.card.weights_sha256, second_view_scale=scale)
+    plain = Calibration(weights_sha256=classifier.meta.weights_sha256, second_view_scale=scale)
     classifier = replace(classifier, calibration=plain)
     check_view(classifier)
 
@@ -74,10 +74,10 @@ def main() -> None:
     write_csv(METRICS / "calibration.csv", bin_by_confidence(labels, probabilities).round(DECIMALS))
     write_csv(METRICS / "coverage.csv", coverage_curve(labels, probabilities).round(DECIMALS))
     write_bytes(METRICS / "mistakes.png", png(draw_mistakes(predictions, store, classifier)))
-    augmented = draw_augmented(store, classifier.card, params.train, count_epochs())
+    augmented = draw_augmented(store, classifier.meta, params.train, count_epochs())
     write_bytes(METRICS / "augmented.png", png(augmented))
     write_json(METRICS / "evaluation.json", dict(sorted(evaluation.items())))
-    page = write_model_card(store, classifier.card, calibration, evaluation, predictions, params)
+    page = model_card(store, classifier.meta, calibration, evaluation, predictions, params)
     write_bytes(MODELS / "README.md", page.encode())
     print(
         f"test accuracy {evaluation['accuracy']:.1%} of {evaluation['images']} photos "

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stages.common.classifier import ModelCard
+from stages.common.classifier import ModelMeta
 from stages.common.drawing import PER_ROW, Section, Tile, draw
 from stages.common.errors import UserError
 from stages.common.schema import Train
@@ -29,28 +29,28 @@ Pixels = npt.NDArray[np.uint8]
 Positions = npt.NDArray[np.int64]
 
 
-def draw_augmented(store: Store, card: ModelCard, params: Train, epochs: int) -> Image.Image:
+def draw_augmented(store: Store, meta: ModelMeta, params: Train, epochs: int) -> Image.Image:
     """Draw a row per photo: as it is in the store, then in epochs from the first to the last.
 
     Parameters
     ----------
     store : Store
-    card : ModelCard
+    meta : ModelMeta
     params : Train
     epochs : int
         How many were trained: fewer than ``train.epochs`` if the training ended early.
     """
     split = store.indices("train")
     chosen = choose(store.labels[split])
-    sizes = image_sizes(params.first_image_size_px, card.input_size_px, params.epochs)
+    sizes = image_sizes(params.first_image_size_px, meta.input_size_px, params.epochs)
     columns: dict[tuple[str, ...], list[Pixels]] = {
         ("as stored",): list(store.images[split[chosen]])
     }
     for epoch in spread(epochs, PER_ROW - 1):
         size = sizes[epoch - 1]
-        augment = Augmentation(params, card, len(split), epoch, size)
+        augment = Augmentation(params, meta, len(split), epoch, size)
         seen = augment(torch.from_numpy(store.images[split[chosen]]), torch.from_numpy(chosen))
-        columns[f"epoch {epoch}", f"{size} px"] = list(to_bytes(seen, card))
+        columns[f"epoch {epoch}", f"{size} px"] = list(to_bytes(seen, meta))
     pictures = [column[row] for row in range(len(chosen)) for column in columns.values()]
     names = store.manifest["class"].iloc[split[chosen]]
     rows = [
@@ -92,7 +92,7 @@ def spread(epochs: int, count: int) -> list[int]:
     )
 
 
-def to_bytes(photos: Tensor, card: ModelCard) -> Pixels:
+def to_bytes(photos: Tensor, meta: ModelMeta) -> Pixels:
     """Turn what a network sees, (B, 3, H, W), back into colors, uint8 of shape (B, H, W, 3)."""
-    values = photos.permute(0, 2, 3, 1) * torch.tensor(card.std) + torch.tensor(card.mean)
+    values = photos.permute(0, 2, 3, 1) * torch.tensor(meta.std) + torch.tensor(meta.mean)
     return (values * 255).round().clamp(0, 255).to(torch.uint8).numpy()

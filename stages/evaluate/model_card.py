@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from stages.common.classifier import Calibration, ModelCard
+from stages.common.classifier import Calibration, ModelMeta
 from stages.common.names import printable_name
 from stages.common.schema import Params
 from stages.common.store import SPLITS, Store
@@ -22,9 +22,9 @@ FEW_PHOTOS = 50
 """A class with fewer photos to learn from is named as a limit."""
 
 
-def write_model_card(
+def model_card(
     store: Store,
-    card: ModelCard,
+    meta: ModelMeta,
     calibration: Calibration,
     evaluation: dict[str, Any],
     predictions: pd.DataFrame,
@@ -36,7 +36,7 @@ def write_model_card(
     ----------
     store : Store
         That the model was trained and tested on.
-    card : ModelCard
+    meta : ModelMeta
     calibration : Calibration
     evaluation : dict
         The content of metrics/evaluation.json.
@@ -46,7 +46,7 @@ def write_model_card(
     """
     paragraphs = [
         "# Flower classifier",
-        f"It names the flower in a photo: one of {len(card.classes)} classes. "
+        f"It names the flower in a photo: one of {len(meta.classes)} classes. "
         f"On {evaluation['images']:,} photos that it did not learn from, "
         f"{_percent(evaluation['accuracy'])} of its answers were right.",
         "    python -m tools.predict photo.jpg",
@@ -58,8 +58,8 @@ def write_model_card(
         "## Limits",
         "\n".join(f"- {line}" for line in _limits(store, evaluation, calibration)),
         "## How it was made",
-        f"{card.architecture}, trained with the parameters below, from {_start(params)}, in "
-        f"{card.precision}. The SHA-256 of model.safetensors is `{card.weights_sha256}`.",
+        f"{meta.architecture}, trained with the parameters below, from {_start(params)}, in "
+        f"{meta.precision}. The SHA-256 of model.safetensors is `{meta.weights_sha256}`.",
         _table(["parameter", "value"], _parameters(params)),
     ]
     return "\n\n".join(paragraphs) + "\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from stages.common.files import write_csv, write_json
-from stages.common.store import SCHEMA, SPLITS, Split, StoreMeta
+from stages.common.store import SPLITS, Split, StoreMeta
 from stages.prepare.array import ArrayFile
 
 
@@ -37,7 +37,6 @@ def write_store(
     write_csv(folder / "alike.csv", alike.drop(columns="number"))
     mean, std = train_statistics(accepted, array.side_px)
     meta = StoreMeta(
-        schema_version=SCHEMA,
         classes=classes,
         image_size_px=array.side_px,
         mean=mean,

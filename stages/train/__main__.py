@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from stages.common.classifier import Classifier, ModelCard
+from stages.common.classifier import Classifier, ModelMeta
 from stages.common.device import choose_device, set_up_torch, why_bf16_is_slow
 from stages.common.errors import UserError, run_stage
 from stages.common.files import check_output_folders
@@ -69,13 +69,13 @@ def train(params: Params, world: World) -> None:
         if is_fresh():
             checkpoints.clear()
         network = training.run(checkpoints, stop)
-        save_classifier(Classifier(network, start.card))
+        save_classifier(Classifier(network, start.meta))
         checkpoints.remove()
 
 
 def announce(training: Training | Probe, start: InitialModel, params: Params, world: World) -> None:
     """Say what is about to be trained, and what a user should know before."""
-    warn_of_small_photos(start.card)
+    warn_of_small_photos(start.meta)
     warn_of_slow_precision(start, world.device)
     if start.may_know_test_photos:
         print(
@@ -86,17 +86,17 @@ def announce(training: Training | Probe, start: InitialModel, params: Params, wo
         )
     print(
         f"{training.doing} {params.model.name} on {len(training.train_set)} photos, on {world} in "
-        f"{start.card.precision}",
+        f"{start.meta.precision}",
         flush=True,
     )
 
 
-def warn_of_small_photos(card: ModelCard) -> None:
+def warn_of_small_photos(meta: ModelMeta) -> None:
     """Say so if the store's photos are smaller than what the pretrained weights are made for."""
-    if card.image_size_px < card.input_size_px:
+    if meta.image_size_px < meta.input_size_px:
         print(
-            f"warning: photos of {card.image_size_px} px are scaled up to the {card.input_size_px} "
-            f"px of the weights: set prepare.image_size_px to {card.input_size_px}",
+            f"warning: photos of {meta.image_size_px} px are scaled up to the {meta.input_size_px} "
+            f"px of the weights: set prepare.image_size_px to {meta.input_size_px}",
             file=sys.stderr,
         )
 
@@ -104,7 +104,7 @@ def warn_of_small_photos(card: ModelCard) -> None:
 def warn_of_slow_precision(start: InitialModel, device: torch.device) -> None:
     """Say so if bfloat16 was asked for where single precision is as fast, or faster."""
     reason = why_bf16_is_slow(device, start.network)
-    if start.card.precision == "bf16" and reason:
+    if start.meta.precision == "bf16" and reason:
         print(f"warning: train.precision is bf16, but {reason}; set it to auto", file=sys.stderr)
 
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.common.classifier import ModelCard
+from stages.common.classifier import ModelMeta
 from stages.common.schema import Train
 from stages.train.randomness import AUGMENTATION, epoch_generator
 
@@ -72,7 +72,7 @@ class Augmentation:
     Parameters
     ----------
     params : Train
-    card : ModelCard
+    meta : ModelMeta
         For mean and standard deviation per channel.
     n_photos : int
         Photos in the train split.
@@ -87,7 +87,7 @@ class Augmentation:
     def __init__(
         self,
         params: Train,
-        card: ModelCard,
+        meta: ModelMeta,
         n_photos: int,
         epoch: int,
         size_px: int,
@@ -97,8 +97,8 @@ class Augmentation:
         self._distorts = params.distortion > 0
         draws = draw_augmentation(params, epoch, n_photos)
         self._draws = Draws(*(column.to(device) for column in draws))
-        self._mean = 255 * torch.tensor(card.mean).to(self._draws.color)
-        self._std = 255 * torch.tensor(card.std).to(self._draws.color)
+        self._mean = 255 * torch.tensor(meta.mean).to(self._draws.color)
+        self._std = 255 * torch.tensor(meta.std).to(self._draws.color)
 
     def __call__(self, images: Tensor, positions: Tensor) -> Tensor:
         """Crop, mirror, distort, recolor and normalize a batch.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.common.classifier import ModelCard
+from stages.common.classifier import ModelMeta
 from stages.common.errors import UserError
 from stages.common.network import head_name
 from stages.train.loss import Loss
@@ -15,7 +15,7 @@ STEPS = 50
 """L-BFGS steps for each penalty; each starts from the result of the one before."""
 
 
-def linear_head(network: nn.Module, card: ModelCard) -> nn.Linear:
+def linear_head(network: nn.Module, meta: ModelMeta) -> nn.Linear:
     """Return the linear layer that a network ends in.
 
     Raises
@@ -23,13 +23,13 @@ def linear_head(network: nn.Module, card: ModelCard) -> nn.Linear:
     UserError
         If it ends in something else, or does more with the layer's logits.
     """
-    problem = f"params.yaml: train.epochs is 0, but of {card.architecture} no head can be fitted"
+    problem = f"params.yaml: train.epochs is 0, but of {meta.architecture} no head can be fitted"
     remedy = "set train.epochs to at least 1, or choose another network"
     head = network.get_submodule(head_name(network))
     if not isinstance(head, nn.Linear):
         raise UserError(f"{problem}: its last layer is a {type(head).__name__}; {remedy}")
     weight = next(network.parameters())
-    inputs = weight.new_ones(1, 3, card.input_size_px, card.input_size_px)
+    inputs = weight.new_ones(1, 3, meta.input_size_px, meta.input_size_px)
     with torch.inference_mode():
         features, logits = features_of(network, head, inputs), network(inputs)
         if features.ndim != 2 or not torch.allclose(head(features), logits, rtol=1e-4, atol=1e-4):

@@ -1,11 +1,11 @@
-"""The model that a training starts from: random weights or pretrained ones, and its card."""
+"""The model that a training starts from, with random weights or pretrained ones."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from stages.common.classifier import ModelCard
+from stages.common.classifier import ModelMeta
 from stages.common.device import Precision, choose_precision
 from stages.common.errors import UserError
 from stages.common.network import build_network
@@ -21,7 +21,7 @@ class InitialModel:
     Attributes
     ----------
     network : Module
-    card : ModelCard
+    meta : ModelMeta
         What model.json will say of the trained one.
     pretrained : set of str
         Names of the weights that were trained before.
@@ -32,13 +32,15 @@ class InitialModel:
     """
 
     network: nn.Module
-    card: ModelCard
+    meta: ModelMeta
     pretrained: frozenset[str] = frozenset()
     weights_sha256: str = "none"
     may_know_test_photos: bool = False
 
 
-def build_initial_model(params: Params, meta: StoreMeta, device: torch.device) -> InitialModel:
+def build_initial_model(
+    params: Params, store_meta: StoreMeta, device: torch.device
+) -> InitialModel:
     """Build the network for a store's classes, with the weights that the parameters ask for.
 
     The device is only asked which precision is fast on it.
@@ -48,15 +50,15 @@ def build_initial_model(params: Params, meta: StoreMeta, device: torch.device) -
     UserError
         If there is no such network, or no such weights.
     """
-    network = build_initial_network(params, len(meta.classes))
+    network = build_initial_network(params, len(store_meta.classes))
     weights = load_pretrained(params.model)
     precision = choose_precision(params.train.precision, device, network)
-    card = model_card(params, meta, weights, precision)
+    meta = model_meta(params, store_meta, weights, precision)
     if weights is None:
-        return InitialModel(network, card)
+        return InitialModel(network, meta)
     pretrained = load_pretrained_into(network, weights)
-    other_store = weights.store_sha256 not in ("", meta.manifest_sha256)
-    return InitialModel(network, card, pretrained, weights.sha256, other_store)
+    other_store = weights.store_sha256 not in ("", store_meta.manifest_sha256)
+    return InitialModel(network, meta, pretrained, weights.sha256, other_store)
 
 
 def build_initial_network(params: Params, n_classes: int) -> nn.Module:
@@ -69,19 +71,19 @@ def build_initial_network(params: Params, n_classes: int) -> nn.Module:
             raise UserError(f"params.yaml: model.name: {error}") from error
 
 
-def model_card(
-    params: Params, meta: StoreMeta, weights: Pretrained | None, precision: Precision
-) -> ModelCard:
+def model_meta(
+    params: Params, store_meta: StoreMeta, weights: Pretrained | None, precision: Precision
+) -> ModelMeta:
     """Return what model.json will say; input size and normalization follow pretrained weights."""
-    return ModelCard(
+    return ModelMeta(
         architecture=params.model.name,
         width=params.model.width,
-        classes=meta.classes,
-        image_size_px=meta.image_size_px,
-        input_size_px=weights.size_px if weights else meta.image_size_px,
-        mean=weights.mean if weights else meta.mean,
-        std=weights.std if weights else meta.std,
+        classes=store_meta.classes,
+        image_size_px=store_meta.image_size_px,
+        input_size_px=weights.size_px if weights else store_meta.image_size_px,
+        mean=weights.mean if weights else store_meta.mean,
+        std=weights.std if weights else store_meta.std,
         precision=precision,
-        store_images_sha256=meta.images_sha256,
-        store_manifest_sha256=meta.manifest_sha256,
+        store_images_sha256=store_meta.images_sha256,
+        store_manifest_sha256=store_meta.manifest_sha256,
     )

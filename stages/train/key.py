@@ -44,7 +44,7 @@ def describe_training(
         "code": code_digests(),
         "torch": torch.__version__,
         "libraries": {name: version(name) for name in libraries},
-        "precision": model.card.precision,
+        "precision": model.meta.precision,
         "device": device_name(device),
         "cpu": cpu_features(),
         "cpu_variables": {name: os.environ[name] for name in CPU_VARIABLES if name in os.environ},

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.common.classifier import ModelCard, to_input
+from stages.common.classifier import ModelMeta, to_input
 from stages.train.data import Batch
 from stages.train.state import TrainState
 
@@ -41,7 +41,7 @@ def train_step(state: TrainState, inputs: Tensor, labels: Tensor, weight: float 
 
 
 @torch.inference_mode()
-def validate(state: TrainState, batches: Iterable[Batch], card: ModelCard) -> tuple[float, float]:
+def validate(state: TrainState, batches: Iterable[Batch], meta: ModelMeta) -> tuple[float, float]:
     """Return the averaged weights' mean loss per photo, and their accuracy from 0 to 1.
 
     The loss is plain cross-entropy, whatever label smoothing the training uses: it chooses the
@@ -54,7 +54,7 @@ def validate(state: TrainState, batches: Iterable[Batch], card: ModelCard) -> tu
         images = images.to(world.device, non_blocking=True)
         labels = labels.to(world.device, non_blocking=True)
         with state.autocast():
-            logits = state.ema(to_input(images, card)).float()
+            logits = state.ema(to_input(images, meta)).float()
         loss_sum += F.cross_entropy(logits, labels, reduction="sum")
         n_correct += (logits.argmax(dim=1) == labels).sum()
         n_photos += len(labels)

@@ -14,10 +14,10 @@ import torch
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from stages.common.classifier import ModelCard
+from stages.common.classifier import ModelMeta
 from stages.common.errors import UserError, first_line
 from stages.common.files import check_regular
-from stages.common.model_folder import read_card
+from stages.common.model_folder import read_model_meta
 from stages.common.network import FLOWERNET, TIMM, default_weights, head_name
 from stages.common.schema import Model
 
@@ -57,11 +57,11 @@ def load_pretrained(model: Model) -> Pretrained | None:
         return None
     path = WEIGHTS / model.weights
     if path.is_dir():
-        card = _card_of(path, model)
+        meta = _meta_of(path, model)
         weights, sha256 = _read(path / "model.safetensors")
-        trained_on = card.store_manifest_sha256
+        trained_on = meta.store_manifest_sha256
         return Pretrained(
-            weights, card.mean, card.std, card.input_size_px, sha256, path, trained_on
+            weights, meta.mean, meta.std, meta.input_size_px, sha256, path, trained_on
         )
     if model.name == FLOWERNET:
         raise UserError(
@@ -178,23 +178,23 @@ def _parse(path: Path, content: bytes) -> dict[str, Tensor]:
 _SAVE = "save them with torch.save(network.state_dict(), path), or as safetensors"
 
 
-def _card_of(folder: Path, model: Model) -> ModelCard:
-    """Return the card of a model's folder, if it is of the network that is to be trained."""
+def _meta_of(folder: Path, model: Model) -> ModelMeta:
+    """Return what describes a model, if it is of the network that is to be trained."""
     path = folder / "model.json"
     try:
-        card = read_card(path)
+        meta = read_model_meta(path)
     except UserError as error:
         raise UserError(
             f"{HERE}: {path} is not there or does not describe a model; copy the complete folder "
             "that train wrote"
         ) from error
-    theirs, ours = (card.architecture, card.width), (model.name, model.width)
+    theirs, ours = (meta.architecture, meta.width), (model.name, model.width)
     if theirs[0] != ours[0] or (ours[0] == FLOWERNET and theirs != ours):
         raise UserError(
             f"{HERE}: {folder} holds another network than model.name: set model.name to "
             f"{theirs[0]} and model.width to {theirs[1]}, got {ours[0]} and {ours[1]}"
         )
-    return card
+    return meta
 
 
 def _download_from_torchvision(url: str) -> tuple[Path, str]:

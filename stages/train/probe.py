@@ -69,10 +69,10 @@ class Probe:
                 "params.yaml: train.epochs is 0: a linear probe takes one process; start it with "
                 "`python -m stages.train`"
             )
-        self.card, self.params, self.runtime, self.world = start.card, params, runtime, world
+        self.meta, self.params, self.runtime, self.world = start.meta, params, runtime, world
         self.network = world.place(start.network).eval()
-        self.head = linear_head(self.network, start.card)
-        self.autocast = partial(autocast, start.card.precision, world.device)
+        self.head = linear_head(self.network, start.meta)
+        self.autocast = partial(autocast, start.meta.precision, world.device)
         self.sets = {
             split: to_gpu_if_fits(SplitDataset.of(store, split), world.device) for split in SPLITS
         }
@@ -158,11 +158,11 @@ class Probe:
         loader = load_batches(
             dataset, batches[len(found) :], self.runtime.loader_workers, self.world
         )
-        size_px, done = self.card.input_size_px, sum(map(len, batches[: len(found)]))
+        size_px, done = self.meta.input_size_px, sum(map(len, batches[: len(found)]))
         bar = progress_bar(f"features of {split}", done, len(dataset))
         with bar, readable_device_errors(self.params.batch_size, size_px):
             for images, _, _ in loader:
-                inputs = to_input(images.to(self.world.device, non_blocking=True), self.card)
+                inputs = to_input(images.to(self.world.device, non_blocking=True), self.meta)
                 views = inputs, inputs.flip(3)
                 with self.autocast():
                     features = [features_of(self.network, self.head, view) for view in views]

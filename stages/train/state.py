@@ -46,7 +46,7 @@ class TrainState:
     ) -> None:
         self.world = world
         self.network = world.place(start.network)
-        self.autocast = partial(autocast, start.card.precision, world.device)
+        self.autocast = partial(autocast, start.meta.precision, world.device)
         self.loss_fn = loss_fn
         self.ema = average_weights(self.network, params.ema_decay)
         if params.compile:

@@ -54,11 +54,11 @@ class Training:
     def __init__(
         self, start: InitialModel, store: Store, params: Train, runtime: Runtime, world: World
     ) -> None:
-        self.card, self.params, self.runtime, self.world = start.card, params, runtime, world
+        self.meta, self.params, self.runtime, self.world = start.meta, params, runtime, world
         self.train_set = to_gpu_if_fits(SplitDataset.of(store, "train"), world.device)
         self.validation_set = to_gpu_if_fits(SplitDataset.of(store, "validation"), world.device)
         check_photos(len(self.train_set), world.size)
-        full_px = start.card.input_size_px
+        full_px = start.meta.input_size_px
         self.sizes_px = image_sizes(params.first_image_size_px, full_px, params.epochs)
         check_sizes(start.network, [*self.sizes_px, full_px])
         labels = store.labels[store.indices("train")]
@@ -93,7 +93,7 @@ class Training:
                 print(f"no better epoch for {params.patience} epochs: ended early")
                 break
             size_px, n_photos = self.sizes_px[epoch - 1], len(self.train_set)
-            augment = Augmentation(params, self.card, n_photos, epoch, size_px, world.device)
+            augment = Augmentation(params, self.meta, n_photos, epoch, size_px, world.device)
             batches = self.epoch_batches(epoch)[state.epoch_loss.batches :]
             loader = load_batches(self.train_set, batches, self.runtime.loader_workers, world)
             name = f"epoch {epoch:{len(str(params.epochs))}}/{params.epochs}"
@@ -137,7 +137,7 @@ class Training:
         batches = split_into_batches(order, self.params.batch_size)
         loader = load_batches(self.validation_set, batches, workers=0, world=self.world)
         with self.clock.on("validation"):
-            loss, accuracy = validate(self.state, loader, self.card)
+            loss, accuracy = validate(self.state, loader, self.meta)
         if not math.isfinite(loss):
             raise UserError(
                 f"training diverged: the validation loss became {loss} at epoch "

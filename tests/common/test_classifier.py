@@ -11,14 +11,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
-from stages.common.classifier import Calibration, Classifier, ModelCard, normalize, to_input
+from stages.common.classifier import Calibration, Classifier, ModelMeta, normalize, to_input
 from stages.common.errors import UserError
 from stages.common.model_folder import load_classifier, save_classifier
 from stages.common.network import build_flowernet
 
 CPU = torch.device("cpu")
 Images = npt.NDArray[np.uint8]
-CARD = ModelCard(
+META = ModelMeta(
     architecture="flowernet",
     width=8,
     classes=["daisy", "rose", "tulip"],
@@ -32,7 +32,7 @@ CARD = ModelCard(
 @pytest.fixture
 def classifier() -> Classifier:
     torch.manual_seed(0)
-    return Classifier(build_flowernet(8, 3).eval(), CARD)
+    return Classifier(build_flowernet(8, 3).eval(), META)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_a_saved_classifier_predicts_the_same(
 ) -> None:
     again = load_classifier(models, CPU)
     np.testing.assert_array_equal(again.probabilities(images), classifier.probabilities(images))
-    assert again.card.classes == CARD.classes
+    assert again.meta.classes == META.classes
 
 
 def test_the_same_classifier_is_the_same_bytes(classifier: Classifier, tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_mirrored_photo_gets_the_same_prediction(classifier: Classifier, image
 def test_a_second_view_is_averaged_in(classifier: Classifier, images: Images) -> None:
     both = replace(classifier, calibration=Calibration(second_view_scale=1.5))
     with torch.inference_mode():
-        seen = to_input(torch.from_numpy(images), CARD)
+        seen = to_input(torch.from_numpy(images), META)
         enlarged = F.interpolate(seen, size=(48, 48), mode="bilinear")
         every = [seen, seen.flip(3), enlarged, enlarged.flip(3)]
         expected = sum(classifier.network(view).softmax(dim=1) for view in every) / 4
@@ -96,7 +96,7 @@ def test_a_photos_prediction_depends_on_that_photo_alone(
 def test_normalize_by_hand() -> None:
     image = torch.tensor([[[[0, 255, 51]]]], dtype=torch.uint8)
     expected = torch.tensor([(0 - 0.5) / 0.2, (1 - 0.4) / 0.25, (0.2 - 0.3) / 0.3])
-    torch.testing.assert_close(normalize(image, CARD.mean, CARD.std).flatten(), expected)
+    torch.testing.assert_close(normalize(image, META.mean, META.std).flatten(), expected)
 
 
 def test_a_flipped_weight_byte_is_detected(models: Path) -> None:
@@ -121,11 +121,11 @@ def test_a_flipped_weight_byte_is_detected(models: Path) -> None:
         ({"mean": [0.5]}, r"model\.json: mean"),
     ],
 )
-def test_a_model_card_that_does_not_fit_is_refused(
+def test_meta_data_that_does_not_fit_is_refused(
     models: Path, change: dict[str, object], message: str
 ) -> None:
-    card = json.loads((models / "model.json").read_text())
-    (models / "model.json").write_text(json.dumps(card | change))
+    meta = json.loads((models / "model.json").read_text())
+    (models / "model.json").write_text(json.dumps(meta | change))
     with pytest.raises(UserError, match=message) as caught:
         load_classifier(models, CPU)
     assert "\n" not in str(caught.value)
@@ -136,9 +136,9 @@ def test_weights_of_another_type_are_refused(models: Path, dtype: torch.dtype) -
     weights = load_file(models / "model.safetensors")
     weights["head.weight"] = weights["head.weight"].to(dtype)
     save_file(weights, models / "model.safetensors")
-    card = json.loads((models / "model.json").read_text())
+    meta = json.loads((models / "model.json").read_text())
     digest = hashlib.sha256((models / "model.safetensors").read_bytes()).hexdigest()
-    (models / "model.json").write_text(json.dumps(card | {"weights_sha256": digest}))
+    (models / "model.json").write_text(json.dumps(meta | {"weights_sha256": digest}))
     with pytest.raises(UserError, match=rf"head\.weight is {dtype}, not torch\.float32"):
         load_classifier(models, CPU)
 
@@ -163,8 +163,8 @@ def test_a_missing_file_is_named(models: Path) -> None:
 
 def test_photos_are_scaled_to_what_the_network_sees() -> None:
     images = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
-    plain = normalize(images, CARD.mean, CARD.std)
-    assert torch.equal(to_input(images, CARD), plain)
-    larger = to_input(images, CARD.model_copy(update={"input_size_px": 64}))
+    plain = normalize(images, META.mean, META.std)
+    assert torch.equal(to_input(images, META), plain)
+    larger = to_input(images, META.model_copy(update={"input_size_px": 64}))
     assert larger.shape == (2, 3, 64, 64)
     torch.testing.assert_close(larger.mean(dim=(2, 3)), plain.mean(dim=(2, 3)), atol=0.02, rtol=0)

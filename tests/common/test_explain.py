@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from garden import scene
 from garden.photo import photograph
-from stages.common.classifier import Classifier, ModelCard, to_input
+from stages.common.classifier import Classifier, ModelMeta, to_input
 from stages.common.explain import activation_maps, spotlight
 from stages.common.network import build_flowernet, build_network
 from stages.common.photo import fit_square
@@ -64,7 +64,7 @@ def garden(
 def trained(garden) -> Classifier:
     """A flowernet that tells the two species apart, after a few steps."""
     photos, labels, _ = garden
-    card = ModelCard(
+    meta = ModelMeta(
         architecture="flowernet",
         width=16,
         classes=list(SPECIES),
@@ -76,14 +76,14 @@ def trained(garden) -> Classifier:
     torch.manual_seed(0)
     network = build_flowernet(16, 2)
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.002)
-    inputs, wanted = to_input(torch.from_numpy(photos), card), torch.from_numpy(labels)
+    inputs, wanted = to_input(torch.from_numpy(photos), meta), torch.from_numpy(labels)
     for _ in range(25):
         optimizer.zero_grad()
         loss = torch.nn.functional.cross_entropy(network(inputs), wanted)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     assert loss.item() < 0.1
-    return Classifier(network.eval(), card)
+    return Classifier(network.eval(), meta)
 
 
 def share_on_flowers(maps, masks) -> float:
@@ -111,7 +111,7 @@ def test_a_map_depends_on_the_class_that_is_looked_for(garden, trained: Classifi
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "resnet18", "densenet121", "timm/test_resnet"])
 def test_any_convolutional_network_has_maps(name: str) -> None:
-    card = ModelCard(
+    meta = ModelMeta(
         architecture=name,
         width=8,
         classes=["a", "b"],
@@ -121,7 +121,7 @@ def test_any_convolutional_network_has_maps(name: str) -> None:
         std=[0.2] * 3,
     )
     torch.manual_seed(0)
-    classifier = Classifier(build_network(name, 8, 2).eval(), card)
+    classifier = Classifier(build_network(name, 8, 2).eval(), meta)
     photos = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 3), dtype=np.uint8)
     maps = activation_maps(classifier, photos, np.array([0, 1, 0]))
     assert maps.shape == (3, 48, 48)

@@ -6,10 +6,10 @@ import torch
 from stages.common.classifier import Classifier
 from stages.common.network import build_flowernet
 from stages.common.store import Store
-from tests.conftest import card_of
+from tests.conftest import meta_of
 
 
 @pytest.fixture
 def classifier(store: Store) -> Classifier:
     torch.manual_seed(0)
-    return Classifier(build_flowernet(8, 2).eval(), card_of(store))
+    return Classifier(build_flowernet(8, 2).eval(), meta_of(store))

@@ -116,11 +116,11 @@ def test_a_network_for_one_image_size_has_no_second_view(
     store: Store, classifier: Classifier
 ) -> None:
     fixed = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2))
-    check_view(Classifier(fixed, classifier.card))
+    check_view(Classifier(fixed, classifier.meta))
     with pytest.raises(
         UserError, match=r"second_view_scale is 1\.25, but flowernet cannot take"
     ) as e:
-        check_view(Classifier(fixed, classifier.card, Calibration(second_view_scale=1.25)))
+        check_view(Classifier(fixed, classifier.meta, Calibration(second_view_scale=1.25)))
     assert str(e.value).endswith("set it to 1")
     assert "\n" not in str(e.value)
 
@@ -128,7 +128,7 @@ def test_a_network_for_one_image_size_has_no_second_view(
 def test_a_calibration_is_used_by_whoever_predicts(store: Store, classifier: Classifier) -> None:
     plain = classifier.probabilities(store.images)
     calibration = Calibration(weights_sha256="", temperature=0.5)
-    sure = Classifier(classifier.network, classifier.card, calibration)
+    sure = Classifier(classifier.network, classifier.meta, calibration)
     np.testing.assert_array_equal(sure.probabilities(store.images), temper(plain, 0.5))
 
 

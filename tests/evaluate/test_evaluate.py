@@ -148,7 +148,7 @@ def test_predictions_are_of_the_test_split_in_its_order(
 def test_a_model_of_other_classes_is_refused(store: Store, classifier: Classifier) -> None:
     check_fit(store, classifier)
     other = Classifier(
-        classifier.network, classifier.card.model_copy(update={"classes": ["oak", "elm"]})
+        classifier.network, classifier.meta.model_copy(update={"classes": ["oak", "elm"]})
     )
     with pytest.raises(UserError, match=r"classes is \['oak', 'elm'\], but the store has"):
         check_fit(store, other)
@@ -157,11 +157,11 @@ def test_a_model_of_other_classes_is_refused(store: Store, classifier: Classifie
 def test_a_model_of_another_store_may_have_seen_the_test_photos(
     store: Store, classifier: Classifier
 ) -> None:
-    card = classifier.card.model_copy(update={"store_manifest_sha256": "ab" * 32})
+    meta = classifier.meta.model_copy(update={"store_manifest_sha256": "ab" * 32})
     with pytest.raises(
         UserError, match=r"different store from data/prepared \(.* ababababab.*seen"
     ):
-        check_fit(store, Classifier(classifier.network, card))
+        check_fit(store, Classifier(classifier.network, meta))
 
 
 def test_the_baseline_knows_the_train_split_only() -> None:

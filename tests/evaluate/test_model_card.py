@@ -7,8 +7,8 @@ from stages.common.classifier import Calibration
 from stages.common.schema import Params
 from stages.common.store import Store
 from stages.evaluate.metrics import measure
-from stages.evaluate.model_card import write_model_card
-from tests.conftest import card_of
+from stages.evaluate.model_card import model_card
+from tests.conftest import meta_of
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def page_of(store: Store, params: Params) -> str:
         }
     )
     calibration = Calibration(weights_sha256="", temperature=0.7, threshold=0.6)
-    return write_model_card(store, card_of(store), calibration, figures, predictions, params)
+    return model_card(store, meta_of(store), calibration, figures, predictions, params)
 
 
 def test_the_page_has_the_counts_and_the_figures(page: str, store: Store) -> None:

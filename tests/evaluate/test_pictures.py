@@ -16,7 +16,7 @@ from stages.evaluate import augmented, mistakes
 from stages.evaluate.augmented import choose, count_epochs, draw_augmented, spread, to_bytes
 from stages.evaluate.mistakes import draw_mistakes
 from stages.train.augment import Augmentation
-from tests.conftest import card_of
+from tests.conftest import meta_of
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_a_test_without_mistakes_says_so(
 def test_augmented_photos_are_what_the_network_saw(
     store: Store, params: Params, sections: list[Section]
 ) -> None:
-    picture = draw_augmented(store, card_of(store), params.train, epochs=3)
+    picture = draw_augmented(store, meta_of(store), params.train, epochs=3)
     _, first, *rest = sections
     assert first.title == "dark"
     assert [tile.caption for tile in first.tiles] == [
@@ -99,9 +99,9 @@ def test_augmented_photos_are_what_the_network_saw(
     ]
     assert [section.title for section in rest] == ["light", "dark", "light", "dark"]
 
-    augment = Augmentation(params.train, card_of(store), n_photos=40, epoch=3, size_px=28)
+    augment = Augmentation(params.train, meta_of(store), n_photos=40, epoch=3, size_px=28)
     seen = augment(torch.from_numpy(store.images[:40].copy()), torch.arange(40))
-    tile = Image.fromarray(to_bytes(seen[:1], card_of(store))[0]).resize((96, 96), 3)
+    tile = Image.fromarray(to_bytes(seen[:1], meta_of(store))[0]).resize((96, 96), 3)
     left, upper = 20 + 3 * 104, 20 + sections[0].height_px + 34 + 4
     np.testing.assert_array_equal(picture.crop((left, upper, left + 96, upper + 96)), tile)
 
@@ -110,7 +110,7 @@ def test_epochs_that_never_happened_are_not_drawn(
     store: Store, params: Params, sections: list[Section]
 ) -> None:
     """A training of three epochs that ended early, after the second."""
-    draw_augmented(store, card_of(store), params.train, epochs=2)
+    draw_augmented(store, meta_of(store), params.train, epochs=2)
     assert [tile.caption for tile in sections[1].tiles] == [
         ("as stored",),
         ("epoch 1", "16 px"),
@@ -133,11 +133,11 @@ def test_epochs_are_counted_in_the_record_of_the_training(tmp_path: Path) -> Non
 def test_normalized_photos_become_the_same_bytes_again(store: Store) -> None:
     pixels = store.images[:3]
     seen = torch.from_numpy((pixels / 255 - 0.5) / 0.25).permute(0, 3, 1, 2)
-    np.testing.assert_array_equal(to_bytes(seen, card_of(store)), pixels)
+    np.testing.assert_array_equal(to_bytes(seen, meta_of(store)), pixels)
 
 
 def test_colors_beyond_white_stay_white(store: Store) -> None:
-    assert to_bytes(torch.tensor([9.0, -9, 0]).reshape(1, 3, 1, 1), card_of(store)).tolist() == [
+    assert to_bytes(torch.tensor([9.0, -9, 0]).reshape(1, 3, 1, 1), meta_of(store)).tolist() == [
         [[[255, 0, 128]]]
     ]
 
@@ -159,7 +159,7 @@ def test_pictures_are_the_same_bytes_every_time(
     predictions = predict(store, {"dark/50.png": 0.6})
 
     def draw() -> bytes:
-        augmented = draw_augmented(store, card_of(store), params.train, epochs=3)
+        augmented = draw_augmented(store, meta_of(store), params.train, epochs=3)
         return png(draw_mistakes(predictions, store, classifier)) + png(augmented)
 
     assert draw() == draw()

@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 import torch
 
-from stages.common.classifier import Calibration, Classifier, ModelCard
+from stages.common.classifier import Calibration, Classifier, ModelMeta
 from stages.common.errors import UserError
 from stages.common.model_folder import load_classifier, save_classifier
 from stages.common.network import build_flowernet, build_network
@@ -29,7 +29,7 @@ CPU = torch.device("cpu")
 def make_classifier(seed: int = 0, store: Store | None = None) -> Classifier:
     """Build a classifier, trained on a store or on none."""
     torch.manual_seed(seed)
-    card = ModelCard(
+    meta = ModelMeta(
         architecture="flowernet",
         width=8,
         classes=["dark", "light"],
@@ -40,7 +40,7 @@ def make_classifier(seed: int = 0, store: Store | None = None) -> Classifier:
         store_images_sha256=store.meta.images_sha256 if store else "",
         store_manifest_sha256=store.meta.manifest_sha256 if store else "",
     )
-    return Classifier(build_flowernet(8, 2).eval(), card)
+    return Classifier(build_flowernet(8, 2).eval(), meta)
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +80,8 @@ def test_any_number_of_photos_has_pytorchs_probabilities(content: bytes, count: 
 
 def test_a_network_of_timm_is_saved_and_exported_as_any_other(tmp_path: Path) -> None:
     name, images = "timm/test_efficientnet.r160_in1k", np.full((2, 32, 32, 3), 90, np.uint8)
-    card = make_classifier().card.model_copy(update={"architecture": name})
-    trained = Classifier(build_network(name, 8, 2).eval(), card)
+    meta = make_classifier().meta.model_copy(update={"architecture": name})
+    trained = Classifier(build_network(name, 8, 2).eval(), meta)
     save_classifier(trained, tmp_path / "models")
     loaded = load_classifier(tmp_path / "models", CPU)
     np.testing.assert_allclose(loaded.probabilities(images), trained.probabilities(images), 1e-5)
@@ -93,7 +93,7 @@ def test_a_network_of_timm_is_saved_and_exported_as_any_other(tmp_path: Path) ->
 def test_the_calibration_is_in_the_file_and_the_threshold_in_its_metadata(store: Store) -> None:
     plain = make_classifier(store=store)
     calibration = Calibration(second_view_scale=1.25, temperature=0.4, threshold=0.7)
-    sure = Classifier(plain.network, plain.card, calibration)
+    sure = Classifier(plain.network, plain.meta, calibration)
     content = convert(sure)
     assert compare(content, sure, store) < TOLERANCE / 100
     with pytest.raises(UserError, match="do not agree"):
@@ -105,10 +105,10 @@ def test_the_calibration_is_in_the_file_and_the_threshold_in_its_metadata(store:
 def test_the_metadata_is_all_that_it_takes(content: bytes, models: Path) -> None:
     model = onnx.load_from_string(content)
     found = {entry.key: entry.value for entry in model.metadata_props}
-    card = json.loads((models / "model.json").read_text())
+    meta = json.loads((models / "model.json").read_text())
     for name in ("classes", "mean", "std", "image_size_px"):
-        assert json.loads(found[name]) == card[name]
-    assert found["weights_sha256"] == card["weights_sha256"]
+        assert json.loads(found[name]) == meta[name]
+    assert found["weights_sha256"] == meta["weights_sha256"]
     for word in ("EXIF", "RGB", "Hamming", "middle"):
         assert word in found["transforms"]
     assert [entry.name for entry in model.graph.input] == ["images"]
@@ -162,10 +162,10 @@ def test_what_is_not_a_number_does_not_agree(
 
 def test_a_store_of_other_classes_is_refused(store: Store) -> None:
     classifier = make_classifier()
-    card = classifier.card.model_copy(update={"classes": ["oak", "elm"]})
+    meta = classifier.meta.model_copy(update={"classes": ["oak", "elm"]})
     message = r"mine/model.json: classes is \['oak', 'elm'\], but the store has"
     with pytest.raises(UserError, match=message):
-        check_fit(store, Classifier(classifier.network, card), model=Path("mine"))
+        check_fit(store, Classifier(classifier.network, meta), model=Path("mine"))
 
 
 def test_a_missing_store_is_named(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
-from stages.common.classifier import Calibration, Classifier, ModelCard, normalize
+from stages.common.classifier import Calibration, Classifier, ModelMeta, normalize
 from stages.common.errors import UserError
 from stages.common.model_folder import CALIBRATION, save_classifier
 from stages.common.network import build_flowernet
@@ -75,7 +75,7 @@ def prepared(photos: Path, params: Params, tmp_path: Path) -> Store:
 def classifier(photos: Path) -> Classifier:
     """A classifier that predicts each class for some of the photos."""
     torch.manual_seed(0)
-    card = ModelCard(
+    meta = ModelMeta(
         architecture="flowernet",
         width=8,
         classes=list(CLASSES),
@@ -88,9 +88,9 @@ def classifier(photos: Path) -> Classifier:
     pixels = np.stack([read_photo(path, 32) for path in sorted(photos.glob("*/*"))])
     with torch.no_grad():
         network.get_parameter("head.weight").mul_(100)
-        seen = normalize(torch.from_numpy(pixels), card.mean, card.std)
+        seen = normalize(torch.from_numpy(pixels), meta.mean, meta.std)
         network.get_parameter("head.bias").sub_(network(seen).mean(dim=0))
-    return Classifier(network, card)
+    return Classifier(network, meta)
 
 
 @pytest.fixture

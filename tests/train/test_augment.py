@@ -17,7 +17,7 @@ from stages.train.augment import (
     recolor,
     sharpen,
 )
-from tests.conftest import card_of
+from tests.conftest import meta_of
 
 IDENTITY = torch.tensor([[[1.0, 0, 0], [0, 1, 0]]])
 
@@ -46,7 +46,7 @@ def test_an_epochs_draws_depend_on_seed_and_epoch_only(params: Params) -> None:
 def test_a_photos_augmentation_does_not_depend_on_its_batch(
     params: Params, store: Store, strength: float
 ) -> None:
-    augment = Augmentation(distorted(params, strength), card_of(store), 40, epoch=1, size_px=32)
+    augment = Augmentation(distorted(params, strength), meta_of(store), 40, epoch=1, size_px=32)
     images = torch.from_numpy(store.images[:8].copy())
     whole = augment(images, torch.arange(8))
     for place in range(8):
@@ -147,11 +147,11 @@ def test_neutral_factors_keep_the_colors() -> None:
 
 
 def test_neutral_factors_only_normalize(store: Store) -> None:
-    card = card_of(store)
+    meta = meta_of(store)
     images = torch.from_numpy(store.images[:4].copy())
-    mean, std = 255 * torch.tensor(card.mean), 255 * torch.tensor(card.std)
+    mean, std = 255 * torch.tensor(meta.mean), 255 * torch.tensor(meta.std)
     ours = recolor(images.permute(0, 3, 1, 2).float(), torch.ones(4, 3), mean, std)
-    torch.testing.assert_close(ours, normalize(images, card.mean, card.std), atol=1e-5, rtol=0)
+    torch.testing.assert_close(ours, normalize(images, meta.mean, meta.std), atol=1e-5, rtol=0)
 
 
 def test_recolor_by_hand() -> None:
@@ -173,7 +173,7 @@ def test_recolor_by_hand() -> None:
 
 
 def test_augmented_batches_are_channels_last(params: Params, store: Store) -> None:
-    augment = Augmentation(params.train, card_of(store), n_photos=40, epoch=1, size_px=16)
+    augment = Augmentation(params.train, meta_of(store), n_photos=40, epoch=1, size_px=16)
     batch = augment(torch.from_numpy(store.images[:4].copy()), torch.arange(4))
     assert batch.shape == (4, 3, 16, 16)
     assert batch.is_contiguous(memory_format=torch.channels_last)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -172,6 +173,50 @@ def test_a_second_trainer_waits_and_says_so_once(tmp_path: Path) -> None:
     second.communicate()
     with Checkpoints(tmp_path, KEY).locked():  # a dead one holds nothing
         assert (Checkpoints(tmp_path, KEY).folder / "pid").read_text() == str(os.getpid())
+
+
+class Naps:
+    """Stands for time.sleep: ends the wait at the third call, and a test that waits for ever."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, end_wait: Callable[[], None]) -> None:
+        monkeypatch.setattr("stages.train.checkpoints.time.sleep", self)
+        self.seconds: list[float] = []
+        self.end_wait = end_wait
+
+    def __call__(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        assert len(self.seconds) <= 3
+        if len(self.seconds) == 3:
+            self.end_wait()
+
+
+def test_the_wait_for_another_trainer_is_told_once(
+    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = ExitStack()
+    first.enter_context(checkpoints.locked())
+    (checkpoints.folder / "pid").write_text("4711")
+    naps = Naps(monkeypatch, first.close)
+    with checkpoints.locked():
+        assert naps.seconds == [0.2, 0.2, 0.2]
+        assert (checkpoints.folder / "pid").read_text() == str(os.getpid())
+    assert capsys.readouterr().out == (
+        "process 4711 is already running this training: waiting for it to end\n"
+    )
+
+
+def test_the_training_waited_for_may_complete_and_take_its_folder_along(
+    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = ExitStack()
+    first.enter_context(checkpoints.locked())
+    first.callback(checkpoints.remove)
+    (checkpoints.folder / "pid").unlink()  # as when it was just begun
+    Naps(monkeypatch, first.close)
+    with checkpoints.locked():
+        checkpoints.save({"step": 1})
+    assert checkpoints.load() == {"step": 1}
+    assert capsys.readouterr().out.startswith("another process is already running this training")
 
 
 def test_only_the_newest_few_keys_are_kept(tmp_path: Path) -> None:

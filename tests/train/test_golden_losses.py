@@ -19,7 +19,7 @@ from stages.train.distributed import World
 from stages.train.initial import InitialModel
 from stages.train.stopping import StopRequest
 from stages.train.training import Training
-from tests.conftest import card_of
+from tests.conftest import meta_of
 from tests.train.conftest import small_network
 
 PARAMS = Train(
@@ -56,7 +56,7 @@ def test_a_small_training_has_the_losses_that_are_written_down(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    start = InitialModel(small_network(PARAMS.seed), card_of(store))
+    start = InitialModel(small_network(PARAMS.seed), meta_of(store))
     training = Training(start, store, PARAMS, RUNTIME, World(torch.device("cpu")))
     training.run(Checkpoints(tmp_path / "checkpoints", {}), StopRequest())
     found = pd.read_csv("metrics/loss.csv")

@@ -12,7 +12,7 @@ from stages.train.initial import InitialModel
 from stages.train.loop import train_step, validate
 from stages.train.loss import build_loss
 from stages.train.state import TrainState
-from tests.conftest import card_of
+from tests.conftest import meta_of
 from tests.train.conftest import small_network
 
 ALONE = World(torch.device("cpu"))
@@ -21,7 +21,7 @@ ALONE = World(torch.device("cpu"))
 def new_state(store: Store, params: Params, **changes: object) -> TrainState:
     train = params.train.model_copy(update=changes)
     loss_fn = build_loss(store.labels, 0, train.label_smoothing, ALONE.device)
-    return TrainState(InitialModel(small_network(), card_of(store)), loss_fn, train, 20, ALONE)
+    return TrainState(InitialModel(small_network(), meta_of(store)), loss_fn, train, 20, ALONE)
 
 
 def test_one_batch_can_be_overfitted(store: Store, params: Params) -> None:
@@ -30,7 +30,7 @@ def test_one_batch_can_be_overfitted(store: Store, params: Params) -> None:
     split = SplitDataset.of(store, "train")
     images, labels, positions = split[np.arange(16)]
     still = params.train.model_copy(update=quiet)
-    inputs = Augmentation(still, card_of(store), len(split), 1, size_px=32)(images, positions)
+    inputs = Augmentation(still, meta_of(store), len(split), 1, size_px=32)(images, positions)
     losses = [train_step(state, inputs, labels).item() for _ in range(41)]
     assert losses[-1] < 0.05 < losses[0]
 
@@ -59,7 +59,7 @@ def test_validation_weights_a_short_last_batch_by_size(store: Store, params: Par
         validate(
             state,
             load_batches(split, split_into_batches(np.arange(40), size), 0, ALONE),
-            card_of(store),
+            meta_of(store),
         )
         for size in (16, 40)
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages.common.classifier import ModelCard
+from stages.common.classifier import ModelMeta
 from stages.common.device import cpu_multiplies_bf16
 from stages.common.errors import UserError
 from stages.common.schema import Params
@@ -38,7 +38,7 @@ def test_another_value_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_photos_smaller_than_the_weights_want_are_warned_of(
     capsys: pytest.CaptureFixture[str], stored: int
 ) -> None:
-    card = ModelCard(
+    meta = ModelMeta(
         architecture="resnet18",
         width=8,
         classes=["daisy", "rose"],
@@ -47,7 +47,7 @@ def test_photos_smaller_than_the_weights_want_are_warned_of(
         mean=[0.5] * 3,
         std=[0.5] * 3,
     )
-    warn_of_small_photos(card)
+    warn_of_small_photos(meta)
     warning = capsys.readouterr().err
     assert ("set prepare.image_size_px to 224" in warning) == (stored == 128)
 

@@ -16,7 +16,7 @@ import torchvision.models as zoo
 from safetensors.torch import save_file
 from torch import nn
 
-from stages.common.classifier import ModelCard
+from stages.common.classifier import ModelMeta
 from stages.common.errors import UserError
 from stages.common.network import DefaultWeights, build_flowernet, build_network
 from stages.common.schema import Model, Params
@@ -40,7 +40,7 @@ def saved(tmp_path: Path) -> Path:
     folder = tmp_path / "mine"
     folder.mkdir()
     save_file(build_flowernet(8, 3).state_dict(), folder / "model.safetensors")
-    card = ModelCard(
+    meta = ModelMeta(
         architecture="flowernet",
         width=8,
         classes=["daisy", "rose", "tulip"],
@@ -49,7 +49,7 @@ def saved(tmp_path: Path) -> Path:
         mean=[0.1] * 3,
         std=[0.2] * 3,
     )
-    (folder / "model.json").write_text(card.model_dump_json())
+    (folder / "model.json").write_text(meta.model_dump_json())
     return folder
 
 
@@ -78,9 +78,9 @@ def test_a_head_for_as_many_classes_is_taken_too_but_learns_as_a_new_one(saved: 
     assert torch.equal(network.state_dict()["head.weight"], pretrained.weights["head.weight"])
 
 
-@pytest.mark.parametrize("card", ["[]", "3", '{"mean": null, "std": [1], "input_size_px": "x"}'])
-def test_a_card_that_describes_no_model_is_refused(saved: Path, card: str) -> None:
-    (saved / "model.json").write_text(card)
+@pytest.mark.parametrize("meta", ["[]", "3", '{"mean": null, "std": [1], "input_size_px": "x"}'])
+def test_a_description_of_no_model_is_refused(saved: Path, meta: str) -> None:
+    (saved / "model.json").write_text(meta)
     with pytest.raises(UserError, match=r"model\.json is not there or does not describe a model"):
         load_pretrained(model(saved))
 
@@ -220,9 +220,9 @@ def test_weights_of_another_store_may_know_the_test_photos(
     saved: Path, store: Store, params: Params, trained_on: str, warns: bool
 ) -> None:
     digest = store.meta.manifest_sha256 if trained_on == "same" else trained_on
-    card = ModelCard.model_validate_json((saved / "model.json").read_bytes())
-    card = card.model_copy(update={"store_manifest_sha256": digest})
-    (saved / "model.json").write_text(card.model_dump_json())
+    meta = ModelMeta.model_validate_json((saved / "model.json").read_bytes())
+    meta = meta.model_copy(update={"store_manifest_sha256": digest})
+    (saved / "model.json").write_text(meta.model_dump_json())
     chosen = params.model_copy(update={"model": model(saved)})
     assert (
         build_initial_model(chosen, store.meta, torch.device("cpu")).may_know_test_photos is warns
@@ -243,9 +243,9 @@ def test_a_folder_of_another_network_is_refused(saved: Path, name: str, width: i
 
 
 def test_a_folder_of_any_trained_network_is_taken(saved: Path) -> None:
-    card = ModelCard.model_validate_json((saved / "model.json").read_bytes())
-    card = card.model_copy(update={"architecture": "squeezenet1_1"})
-    (saved / "model.json").write_text(card.model_dump_json())
+    meta = ModelMeta.model_validate_json((saved / "model.json").read_bytes())
+    meta = meta.model_copy(update={"architecture": "squeezenet1_1"})
+    (saved / "model.json").write_text(meta.model_dump_json())
     save_file(build_network("squeezenet1_1", 8, 3).state_dict(), saved / "model.safetensors")
     pretrained = load_pretrained(model(saved, "squeezenet1_1"))
     assert pretrained is not None

@@ -19,7 +19,7 @@ from stages.train.head import features_of, linear_head, measure, minimize, plain
 from stages.train.initial import InitialModel
 from stages.train.probe import Probe
 from stages.train.stopping import Stopped, StopRequest
-from tests.conftest import card_of
+from tests.conftest import meta_of
 from tests.train.conftest import new_checkpoints, small_network
 
 pytestmark = pytest.mark.usefixtures("in_empty_folder")
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("in_empty_folder")
 def new_probe(store: Store, params: Params, size: int = 1) -> Probe:
     train = params.train.model_copy(update={"epochs": 0, "batch_size": 8})
     runtime = Runtime(save_every_seconds=1e9, loader_workers=0, evaluate_threads=1)
-    start = InitialModel(small_network(), card_of(store))
+    start = InitialModel(small_network(), meta_of(store))
     return Probe(start, store, train, runtime, World(torch.device("cpu"), size=size))
 
 
@@ -53,7 +53,7 @@ def test_row_0_is_that_of_the_network_on_the_validation_photos(
     fitted = probe.run(new_checkpoints(), StopRequest())
     images, labels, _ = probe.sets["validation"][np.arange(len(probe.sets["validation"]))]
     with torch.inference_mode():
-        loss = F.cross_entropy(fitted(to_input(images, probe.card)), labels).item()
+        loss = F.cross_entropy(fitted(to_input(images, probe.meta)), labels).item()
     assert pd.read_csv("metrics/loss.csv")["val_loss"][0] == pytest.approx(loss, abs=2e-5)
 
 
@@ -133,9 +133,9 @@ def test_a_head_for_standardized_features_becomes_one_for_plain_features() -> No
 
 
 def test_features_are_what_the_head_is_fed(store: Store) -> None:
-    net, card = small_network().eval(), card_of(store)
+    net, meta = small_network().eval(), meta_of(store)
     inputs = torch.randn(3, 3, 32, 32)
-    features = features_of(net, linear_head(net, card), inputs)
+    features = features_of(net, linear_head(net, meta), inputs)
     assert features.shape == (3, 128)
     torch.testing.assert_close(net.get_submodule("head")(features), net(inputs))
 
@@ -151,17 +151,17 @@ def test_a_measure_by_hand() -> None:
 
 
 def test_a_head_that_is_not_linear_is_one_clear_line(store: Store) -> None:
-    card = card_of(store).model_copy(update={"architecture": "squeezenet1_1"})
+    meta = meta_of(store).model_copy(update={"architecture": "squeezenet1_1"})
     with pytest.raises(
         UserError, match=r"train\.epochs is 0, but of squeezenet1_1 no head .*Conv2d"
     ):
-        linear_head(build_network("squeezenet1_1", 8, 2), card)
+        linear_head(build_network("squeezenet1_1", 8, 2), meta)
 
 
 def test_a_network_that_goes_on_after_its_last_linear_layer_is_refused(store: Store) -> None:
     twisted = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2), nn.Tanh())
     with pytest.raises(UserError, match="does not end in its last linear layer"):
-        linear_head(twisted, card_of(store))
+        linear_head(twisted, meta_of(store))
 
 
 def test_several_processes_are_refused(store: Store, params: Params) -> None:

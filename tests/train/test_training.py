@@ -16,7 +16,7 @@ from stages.train.history import best_epoch
 from stages.train.initial import InitialModel
 from stages.train.stopping import Stopped, StopRequest
 from stages.train.training import Training
-from tests.conftest import card_of, change_params
+from tests.conftest import change_params, meta_of
 from tests.train.conftest import new_checkpoints, small_network
 
 ALONE = World(torch.device("cpu"))
@@ -34,8 +34,8 @@ def new_training(
     runtime: Runtime = RUNTIME,
     precision: Precision = "fp32",
 ) -> Training:
-    card = card_of(store).model_copy(update={"precision": precision})
-    start = InitialModel(small_network(), card, pretrained)
+    meta = meta_of(store).model_copy(update={"precision": precision})
+    start = InitialModel(small_network(), meta, pretrained)
     return Training(start, store, params, runtime, ALONE)
 
 
@@ -282,4 +282,4 @@ def test_an_image_size_that_the_network_cannot_take_is_one_clear_line(
     """A network for images of one size, as torchvision's vision transformers are."""
     one_size = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2))
     with pytest.raises(UserError, match=r"model\.name: .* cannot take images of 16 px: .*shapes"):
-        Training(InitialModel(one_size, card_of(store)), store, params.train, RUNTIME, ALONE)
+        Training(InitialModel(one_size, meta_of(store)), store, params.train, RUNTIME, ALONE)

@@ -6,13 +6,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from stages.common.classifier import ModelCard
+from stages.common.classifier import ModelMeta
 from stages.common.device import set_up_torch
 from stages.common.params import load_params
 from stages.common.store import open_store
 from stages.train.checkpoints import Checkpoints
 from stages.train.distributed import join_world
-from stages.train.initial import InitialModel, model_card
+from stages.train.initial import InitialModel, model_meta
 from stages.train.stopping import StopRequest
 from stages.train.training import Training
 
@@ -32,8 +32,8 @@ def plain_network() -> nn.Module:
 
 params, store, size = load_params(), open_store(Path(sys.argv[1])), int(sys.argv[2])
 set_up_torch(threads=1)
-card: ModelCard = model_card(params, store.meta, None, "fp32")
+meta: ModelMeta = model_meta(params, store.meta, None, "fp32")
 with join_world(size, torch.device("cpu")) as world:
-    start = InitialModel(plain_network(), card)
+    start = InitialModel(plain_network(), meta)
     training = Training(start, store, params.train, params.runtime, world)
     training.run(Checkpoints(Path("checkpoints"), {}), StopRequest())

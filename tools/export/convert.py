@@ -30,12 +30,12 @@ class Graph(nn.Module):
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
         self.network = classifier.network
-        self.card = classifier.card
+        self.meta = classifier.meta
         self.calibration = classifier.calibration
 
     def forward(self, images: Tensor) -> Tensor:
         """Map uint8 (B, S, S, 3) to float32 (B, classes)."""
-        inputs = to_input(images, self.card)
+        inputs = to_input(images, self.meta)
         seen = views(inputs, self.calibration.second_view_scale)
         probabilities = average([self.network(view) for view in seen])
         return (probabilities.log() / self.calibration.temperature).softmax(dim=1)
@@ -43,7 +43,7 @@ class Graph(nn.Module):
 
 def convert(classifier: Classifier) -> bytes:
     """Return the ONNX file of a classifier, for any number of photos at once."""
-    size = classifier.card.image_size_px
+    size = classifier.meta.image_size_px
     images = torch.zeros((2, size, size, 3), dtype=torch.uint8)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -75,18 +75,18 @@ def forget_origin(graph: onnx.GraphProto) -> None:
 
 def describe(classifier: Classifier) -> dict[str, str]:
     """Return the metadata, which is all one needs to use the file; lists as JSON."""
-    card, calibration = classifier.card, classifier.calibration
-    own = card.architecture == FLOWERNET  # the others have no width to choose
+    meta, calibration = classifier.meta, classifier.calibration
+    own = meta.architecture == FLOWERNET  # the others have no width to choose
     return {
-        "architecture": card.architecture + (f", width {card.width}" if own else ""),
-        "classes": json.dumps(card.classes),
-        "image_size_px": str(card.image_size_px),
+        "architecture": meta.architecture + (f", width {meta.width}" if own else ""),
+        "classes": json.dumps(meta.classes),
+        "image_size_px": str(meta.image_size_px),
         "input": "images: uint8 (batch, image_size_px, image_size_px, 3), RGB",
-        "mean": json.dumps(card.mean),
+        "mean": json.dumps(meta.mean),
         "output": "probabilities: float32 (batch, classes), in the order of classes; rows sum to 1",
-        "std": json.dumps(card.std),
+        "std": json.dumps(meta.std),
         "temperature": str(calibration.temperature),
         "threshold": str(calibration.threshold),
         "transforms": STEPS,
-        "weights_sha256": card.weights_sha256,
+        "weights_sha256": meta.weights_sha256,
     }

@@ -37,7 +37,7 @@ def main() -> None:
     elif options.csv:
         print_csv(predictions)
     else:
-        print_table(predictions, photos, classifier.card.classes)
+        print_table(predictions, photos, classifier.meta.classes)
     print(end="", flush=True)
     if rejected.count:
         sys.exit(1)

@@ -54,9 +54,9 @@ def predict_photos(
     explain : Path, optional
         A folder for a picture of each photo, which shows where the network found the flower.
     """
-    card, threshold = classifier.card, classifier.calibration.threshold
+    meta, threshold = classifier.meta, classifier.calibration.threshold
     number = 0
-    photos = _decode(paths, card.image_size_px, rejected)
+    photos = _decode(paths, meta.image_size_px, rejected)
     while batch := list(islice(photos, PREDICT_BATCH)):
         images = np.stack([pixels for _, pixels in batch])
         probabilities = classifier.probabilities(images)
@@ -68,7 +68,7 @@ def predict_photos(
                 write_bytes(explain / f"{number:04}-{path.stem[:LONGEST_STEM]}.png", png(picture))
         for (path, _), row in zip(batch, probabilities, strict=True):
             best = np.argsort(-row, kind="stable")[:top]
-            classes = [(card.classes[label], float(row[label].round(DECIMALS))) for label in best]
+            classes = [(meta.classes[label], float(row[label].round(DECIMALS))) for label in best]
             yield Prediction(printable_name(str(path)), classes, bool(row.max() < threshold))
 
 
