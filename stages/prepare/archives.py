@@ -52,7 +52,7 @@ class Tar:
 
     def contents(self, wanted: Iterable[Entry]) -> Iterator[tuple[Entry, Content]]:
         """Give the wanted files' bytes in the archive's order."""
-        entry_at = {entry.place: entry for entry in wanted}
+        entry_at = {entry.offset: entry for entry in wanted}
         with self._stream() as archive:
             for member in archive:
                 if entry := entry_at.get(member.offset):
@@ -85,7 +85,7 @@ class Zip:
 
     def contents(self, wanted: Iterable[Entry]) -> Iterator[tuple[Entry, Content]]:
         """Give the wanted files' bytes in the archive's order, or why one has none."""
-        entry_at = {entry.place: entry for entry in wanted}
+        entry_at = {entry.offset: entry for entry in wanted}
         with _readable_damage(self.path), zipfile.ZipFile(self.path) as archive:
             for member in archive.infolist():
                 if entry := entry_at.get(member.header_offset):
@@ -120,7 +120,7 @@ def _tar_entry(member: tarfile.TarInfo) -> Entry:
         return Entry(name, "folder")
     if not member.isfile():
         return Entry(name, "special")
-    return Entry(name, "file", size=member.size, place=member.offset)
+    return Entry(name, "file", size=member.size, offset=member.offset)
 
 
 def _check_zip(file: BinaryIO, archive: zipfile.ZipFile) -> None:
@@ -167,7 +167,7 @@ def _zip_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Entry:
         return link_entry(name, text)
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         return Entry(name, "special")
-    return Entry(name, "file", size=member.file_size, place=member.header_offset)
+    return Entry(name, "file", size=member.file_size, offset=member.header_offset)
 
 
 def _zip_content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | PhotoError:

@@ -19,7 +19,7 @@ class Entry:
         Bytes of a file.
     target : str
         Where a link points, from the top of the source.
-    place : int
+    offset : int
         Where the header of an archive's member begins, which tells it from all others; else 0.
     to_folder : bool
         Whether a link leads to a folder, as far as the system knows.
@@ -29,7 +29,7 @@ class Entry:
     kind: Literal["file", "folder", "link", "special"]
     size: int = 0
     target: str = ""
-    place: int = 0
+    offset: int = 0
     to_folder: bool = False
 
 
