@@ -67,24 +67,24 @@ class Checkpoints:
             lock.release()
 
     def _wait_for_lock(self) -> FileLock:
-        owner, lock = self.folder / "pid", FileLock(self.folder / "lock")
-        is_told = False
+        lock, is_told = FileLock(self.folder / "lock"), False
         while True:
             self.folder.mkdir(parents=True, exist_ok=True)  # a training that completes removes it
-            try:
+            with suppress(Timeout, FileNotFoundError):
                 lock.acquire(timeout=0)
-            except (Timeout, FileNotFoundError):
-                if not is_told:
-                    who = "another process"
-                    with suppress(FileNotFoundError):  # it may be removed just now
-                        who = f"process {owner.read_text()}"
-                    print(
-                        f"{who} is already running this training: waiting for it to end", flush=True
-                    )
-                is_told = True
-                time.sleep(SECONDS_BETWEEN_TRIES)
-            else:
                 return lock
+            if not is_told:
+                print(
+                    f"{self._owner()} is already running this training: waiting for it to end",
+                    flush=True,
+                )
+                is_told = True
+            time.sleep(SECONDS_BETWEEN_TRIES)
+
+    def _owner(self) -> str:
+        with suppress(FileNotFoundError):  # it may be removed just now
+            return f"process {(self.folder / 'pid').read_text()}"
+        return "another process"
 
     def save(self, state: StateDict) -> None:
         """Write a checkpoint; the one before it stays as the older generation."""
@@ -159,7 +159,7 @@ def _drop_oldest(newest: Path) -> None:
     others = [folder for folder in newest.parent.iterdir() if folder.is_dir() and folder != newest]
     others.sort(key=_last_saved)
     for folder in others[: max(len(others) + 1 - KEYS_KEPT, 0)]:
-        with suppress(Timeout, OSError), FileLock(folder / "lock", timeout=0):
+        with suppress(OSError), FileLock(folder / "lock", timeout=0):
             shutil.rmtree(folder, ignore_errors=True)
 
 

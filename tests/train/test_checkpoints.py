@@ -84,16 +84,19 @@ def test_a_lost_permission_is_one_clear_line(
     checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch, refused: str
 ) -> None:
     checkpoints.save({"step": 1})
+    before = checkpoints.folder / "checkpoint"
 
     def refuse(*arguments: object, **options: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(Path, refused, refuse)
+    with pytest.raises(UserError, match=rf"^{before}: cannot be written: Permission denied; "):
+        checkpoints.save({"step": 2})
     with (
-        pytest.raises(UserError, match=r"cannot be written: Permission denied"),
+        pytest.raises(UserError, match=r"^\S+: cannot be written: Permission denied; "),
         checkpoints.locked(),
     ):
-        checkpoints.save({"step": 2})
+        pass
     monkeypatch.undo()
     assert checkpoints.load() == {"step": 1}
 
@@ -107,7 +110,10 @@ def test_a_checkpoint_that_cannot_be_read_is_kept(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "read_bytes", fail)
-    with pytest.raises(UserError, match=r"/checkpoint: cannot be read: Permission denied; fix"):
+    with pytest.raises(
+        UserError,
+        match=r"/checkpoint: cannot be read: Permission denied; fix .* FLOWERBED_FRESH=1$",
+    ):
         checkpoints.load()
     monkeypatch.undo()
     assert checkpoints.load() == {"step": 1}
@@ -120,11 +126,13 @@ def test_a_checkpoint_of_another_training_is_not_used(
     other.save({"step": 1})
     assert other.folder != checkpoints.folder
     assert checkpoints.load() is None
-    assert "starting anew" in capsys.readouterr().out
+    assert capsys.readouterr().out == (
+        "there are checkpoints of other trainings, none of this one: starting anew\n"
+    )
     checkpoints.folder.mkdir(parents=True)
     (other.folder / "checkpoint").rename(checkpoints.folder / "checkpoint")
     assert checkpoints.load() is None
-    assert "it is of another training" in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith("/checkpoint: is not used: it is of another training\n")
 
 
 def test_cleared_checkpoints_are_gone(checkpoints: Checkpoints) -> None:
@@ -226,6 +234,17 @@ def test_only_the_newest_few_keys_are_kept(tmp_path: Path) -> None:
         os.utime(Checkpoints(tmp_path, {"key": number}).folder, (number, number))
     newest = [Checkpoints(tmp_path, {"key": number}).folder for number in range(3, KEYS_KEPT + 3)]
     assert set(tmp_path.iterdir()) == set(newest)
+
+
+def test_an_old_folder_that_cannot_be_locked_is_left(tmp_path: Path) -> None:
+    for number in range(KEYS_KEPT):
+        Checkpoints(tmp_path, {"key": number}).save({"step": number})
+        os.utime(Checkpoints(tmp_path, {"key": number}).folder, (number, number))
+    oldest = Checkpoints(tmp_path, {"key": 0})
+    (oldest.folder / "lock").mkdir()
+    os.utime(oldest.folder, (0, 0))
+    with Checkpoints(tmp_path, {"key": KEYS_KEPT}).locked():
+        assert oldest.load() == {"step": 0}
 
 
 def test_nothing_is_loaded_as_a_pickle(

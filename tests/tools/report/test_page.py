@@ -1,0 +1,190 @@
+"""The sections: data, parameters, classes, photos, curves."""
+
+import pytest
+
+from tests.tools.report.sides import (
+    EMPTY,
+    LOSSES,
+    comparison,
+    evaluation,
+    snapshot,
+    written,
+)
+from tools.report.markdown import (
+    LONGEST_PAGE,
+    MINUS,
+    code,
+)
+from tools.report.page import (
+    MARKER,
+    describe_classes,
+    describe_data,
+    describe_params,
+    describe_photos,
+    draw_losses,
+    write_page,
+)
+from tools.report.snapshot import Snapshot
+from tools.report.staleness import Staleness
+from tools.report.verdict import give_verdict
+
+
+def prepared(**classes: int) -> dict[str, object]:
+    return {"photos": {"train": classes, "test": classes}, "rejected": {}}
+
+
+def test_data_names_only_the_numbers_that_changed() -> None:
+    before = snapshot({"metrics/prepare.json": prepared(rose=5, tulip=1000)})
+    after = snapshot(
+        {"metrics/prepare.json": {**prepared(rose=6, tulip=1000), "rejected": {"empty": 1}}}
+    )
+    assert describe_data(comparison(before, after)) == (
+        "Photos: unknown.\n\n"
+        "| number | before | after | change |  |\n"
+        "| :-- | --: | --: | --: | --: |\n"
+        "| `photos.train.rose` | 5 | 6 | +1 |  |\n"
+        "| `photos.test.rose` | 5 | 6 | +1 |  |\n"
+        "| `rejected.empty` |  | 1 |  |  |"
+    )
+    assert describe_data(comparison(before, before)) == "Same photos, same splits."
+    assert "Not prepared yet" in describe_data(comparison(before, EMPTY))
+
+
+def test_other_photos_are_told_by_the_lock() -> None:
+    def side(md5: str) -> Snapshot:
+        dep = f"- {{path: data/demo, md5: {md5}, nfiles: 3, size: 1500000}}"
+        lock = f"stages:\n  prepare:\n    deps:\n    {dep}\n"
+        return snapshot({"params.yaml": "data: {photos: ./data/demo}", "dvc.lock": lock})
+
+    said = describe_data(comparison(side("aaaaaaaaaa.dir"), side("bbbbbbbbbb.dir")))
+    assert said == (
+        "Photos: `data/demo` (3 files, 1.5 MB, md5 `bbbbbbb`); "
+        "before: `data/demo` (3 files, 1.5 MB, md5 `aaaaaaa`).\n\nNo number changed."
+    )
+
+
+def test_another_store_of_the_same_photos_is_told() -> None:
+    def side(md5: str) -> Snapshot:
+        deps = f"deps: [{{path: data/prepared, md5: {md5}.dir}}]"
+        lock = f"stages: {{train: {{{deps}}}}}"
+        return snapshot({"metrics/prepare.json": prepared(rose=5), "dvc.lock": lock})
+
+    said = describe_data(comparison(side("aaaa"), side("bbbb")))
+    assert said == "Same photos, but another store: other splits, or another image size."
+
+
+def test_a_linear_probe_has_no_curve_and_nothing_odd() -> None:
+    side = snapshot({"metrics/loss.csv": LOSSES + "0,0.3,0.4\n"})
+    assert (side.losses, side.problems) == ([], ())
+
+
+def weights_side(name: str, md5: str = "") -> Snapshot:
+    deps = [{"path": f"data/weights/{name}", "md5": md5, "size": 9_100_000}]
+    files = {
+        "params.yaml": {"model": {"weights": name}},
+        "dvc.lock": {"stages": {"train": {"deps": deps}}},
+    }
+    return snapshot(files)
+
+
+def test_first_weights_are_told_by_name_and_content() -> None:
+    old, new = weights_side("mine.pth", "1234567890"), weights_side("mine.pth", "abcdef7890")
+    same = "First weights: `data/weights/mine.pth` (1 file, 9.1 MB, md5 `1234567`)."
+    assert describe_params(comparison(old, old)).endswith(f"No parameter changed.\n\n{same}")
+    changed = describe_params(comparison(old, new))
+    assert "md5 `abcdef7`); before: `data/weights/mine.pth`" in changed
+
+
+def test_random_first_weights_need_no_word() -> None:
+    random, default = weights_side("none", "12"), weights_side("DEFAULT", "34")
+    assert "First weights" not in describe_params(comparison(random, random))
+    changed = describe_params(comparison(random, default))
+    assert changed.endswith("First weights: `DEFAULT`; before: `none`.")
+
+
+def test_classes_of_one_side_come_first_then_those_that_changed_most() -> None:
+    def side(**f1: float | None) -> Snapshot:
+        classes = {name: {"f1": value, "recall": 1.0} for name, value in f1.items()}
+        return snapshot({"metrics/evaluation.json": evaluation(0.5, classes=classes)})
+
+    rose, iris = side(rose=0.5, tulip=0.5, lily=0.5, a=1), side(rose=0.25, iris=1.0, lily=1.0, a=1)
+    assert describe_classes(comparison(rose, iris)).splitlines()[2:] == [
+        "| `iris` |  | 1.0000 |  |  |",
+        "| `tulip` | 0.5000 |  |  |  |",
+        "| `lily` | 0.5000 | 1.0000 | +0.5000 | ▲ better |",
+        f"| `rose` | 0.5000 | 0.2500 | {MINUS}0.2500 | ▼ worse |",
+    ]
+    assert describe_classes(comparison(rose, rose)) == "No class changed."
+    assert describe_classes(comparison(EMPTY, rose)) == "Nothing to compare."
+
+
+def test_no_change_of_photos_is_one_word() -> None:
+    side = snapshot({"metrics/predictions.csv": written(("1", "rose", "rose"))})
+    assert describe_photos(comparison(side, side)) == "None."
+
+
+@pytest.mark.parametrize("letter", ["x", "|", "`", "\u202e", "花"])
+def test_a_page_of_thousands_of_long_names_fits_in_a_comment(letter: str) -> None:
+    names = [f"{i} {letter * 120} {i}" for i in range(3000)]
+
+    def side(number: int) -> Snapshot:
+        rows = [(f"{name}/1.jpg", name, names[i - number]) for i, name in enumerate(names)]
+        classes = {name: {"f1": i * number % 7 / 7} for i, name in enumerate(names)}
+        metrics = dict.fromkeys(names[:1000], number)
+        return snapshot(
+            {
+                "params.yaml": dict.fromkeys(names[:300], f"{letter * 120} {number}"),
+                "metrics/predictions.csv": written(*rows),
+                "metrics/evaluation.json": evaluation(0.5, classes=classes, **metrics),
+                "metrics/prepare.json": {"photos": {"train": dict.fromkeys(names, number)}},
+                "metrics/loss.csv": LOSSES + "".join(f"{i},1,1e9\n" for i in range(1, 300)),
+            }
+        )
+
+    reasons = [f"{code(name)} changed" for name in names]
+    staleness = Staleness({name: reasons for name in names}, names)  # noqa: C420
+    both = comparison(side(3), side(5), staleness=staleness, base=names[0])
+    page = write_page(both)
+    assert page.startswith(MARKER)
+    assert len(page.encode()) <= LONGEST_PAGE
+    assert "### Loss\n\nCurves:" in page
+    assert len(give_verdict(both)) < 15_000
+
+
+def test_a_table_says_how_many_rows_it_leaves_out() -> None:
+    def side(number: int) -> Snapshot:
+        names = [f"name{i}" for i in range(1000)]
+        rows = [(name, name, names[i - number]) for i, name in enumerate(names)]
+        return snapshot(
+            {
+                "params.yaml": dict.fromkeys(names, number),
+                "metrics/predictions.csv": written(*rows),
+                "metrics/evaluation.json": dict.fromkeys(names, number)
+                | {"classes": {name: {"f1": number / 9} for name in names}},
+            }
+        )
+
+    page = write_page(comparison(side(3), side(5)))
+    for rest in ("parameters", "classes", "photos", "metrics"):
+        assert f"and 950 more {rest}." in page
+
+
+def curve(*losses: float) -> Snapshot:
+    rows = "".join(f"{epoch},9,{loss}\n" for epoch, loss in enumerate(losses, 1))
+    return snapshot({"metrics/loss.csv": LOSSES + rows})
+
+
+def test_curves_that_did_not_change_are_drawn_once() -> None:
+    assert draw_losses(comparison(curve(2, 1), curve(2, 1))).count("line [") == 1
+    assert draw_losses(comparison(curve(2, 1), curve(2, 0))).count("line [") == 2
+    assert "Curves: blue `wide`, to epoch 2:" in draw_losses(comparison(EMPTY, curve(2, 1)))
+    assert "Curves: orange `main`, to epoch 2:" in draw_losses(comparison(curve(2, 1), EMPTY))
+    assert draw_losses(comparison(EMPTY, EMPTY)) == "No curves on either side."
+    assert "One epoch" in draw_losses(comparison(EMPTY, curve(1)))
+
+
+def test_curves_end_where_the_shorter_one_ends() -> None:
+    text = draw_losses(comparison(curve(4, 2), curve(3, 2, 1)))
+    assert text.startswith("Curves: orange `main` and blue `wide`, to epoch 2:\n\n```mermaid\n")
+    assert '"plotColorPalette": "#d55e00, #0072b2"' in text
+    assert "line [4.0000, 2.0000]\n  line [3.0000, 2.0000]\n```" in text
