@@ -120,6 +120,8 @@ def _dvc_status() -> dict[str, list[Any]]:
     command = [sys.executable, "-m", "dvc", "status", "--json", "--with-deps", "dvc.yaml"]
     result = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if result.returncode == 0:
+        if not _has_stages(Path("dvc.yaml")):
+            raise UserError("dvc.yaml: holds no stages; `git checkout dvc.yaml` brings them back")
         status: dict[str, list[Any]] = json.loads(result.stdout)
         ran = list(read_file("dvc.lock", read_lock) or {})  # each after what it needs
         order = sorted(status, key=lambda stage: ran.index(stage) if stage in ran else -1)
@@ -129,3 +131,11 @@ def _dvc_status() -> dict[str, list[Any]]:
     if "dvc.lock'" in problem:
         raise ContentError(code(problem, 200))
     raise UserError(f"DVC can't read the pipeline: {plain(problem, 200)}; try `dvc status`")
+
+
+def _has_stages(path: Path) -> bool:
+    """Tell whether a dvc.yaml has any stage: of none, `dvc status` says that all is up to date."""
+    try:
+        return bool((read_file(str(path), read_yaml) or {}).get("stages"))
+    except ContentError:  # it has anchors, which DVC reads
+        return True
