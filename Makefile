@@ -44,7 +44,7 @@ KILLS ?= 10
 kill-test: $(READY) repository ## kill stages at all kinds of moments, and compare: make kill-test KILLS=200
 	@$(RUN) python -m tests.kill_harness --kills $(KILLS)
 
-bench: $(READY) ## compare speeds after `make repro`, in ten minutes (PHOTOS=folder: prepare too)
+bench: $(READY) ## compare speeds after `make repro`, in some minutes (PHOTOS=folder: prepare too)
 	@$(RUN) python -m benchmarks.step
 	@$(if $(PHOTOS),FLOWERBED_PHOTOS="$(PHOTOS)" $(RUN) python -m benchmarks.prepare_speed 3,:)
 	@$(RUN) python -m benchmarks.tutorial

@@ -3,8 +3,9 @@
     model.safetensors   the weights, without metadata
     model.json          what it takes to use them: architecture, classes, image size, mean, std
     calibration.json    how to read it: views to average, a temperature, a threshold for "unsure"
+    README.md           the model card, for people
 
-train writes the first two, evaluate the third. The folder is all that a prediction needs.
+train writes the first two, evaluate the others. The folder is all that a prediction needs.
 """
 
 import hashlib

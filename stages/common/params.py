@@ -1,7 +1,6 @@
-"""The typed schema of params.yaml, and the strict reader of it.
+"""The strict reader of params.yaml, by the schema in schema.py.
 
-A value has its one place in params.yaml; there are no defaults here, because a value that is not
-in the file is one that ``dvc params diff`` cannot show. The whole file is checked before a stage
+The whole file is checked before a stage
 starts, and all its problems are reported at once, each as ``params.yaml: section.key ...``.
 
 A parameter of ``prepare``, ``train`` or ``evaluate`` may have two values, ``scratch`` and

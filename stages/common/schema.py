@@ -147,7 +147,7 @@ class Train(Section):
     patience: Annotated[int, Field(ge=0)]
     """Epochs without a lower validation loss that end the training early; 0 never does."""
     precision: Literal["auto", "fp32", "bf16"]
-    """Of the training passes; auto is bf16 on a GPU that is fast at it, fp32 elsewhere."""
+    """Of the training passes; auto is bf16 on a device that is fast at it, fp32 elsewhere."""
     compile: bool
     """Compile the network's passes: slow to start, and on a GPU faster to run."""
     processes: Annotated[int, Field(ge=1, le=65_536)]

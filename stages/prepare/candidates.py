@@ -125,7 +125,7 @@ def check_links_to_folders(path: Path, everything: Entries, folders: set[str]) -
         shown = ", ".join(map(printable_name, sorted(found)[:SHOWN]))
         more = f" and {len(found) - SHOWN:,} more" if found[SHOWN:] else ""
         raise UserError(
-            f"{path}: {len(found):,} links lead to folders, which are not followed: {shown}{more}; "
+            f"{path}: links to folders are not followed: {shown}{more}; "
             "put the folders in their place (`cp -rL` copies what links lead to), or remove them"
         )
 

@@ -63,8 +63,8 @@ def check_same_training(document: dict[str, Any], world: World) -> None:
     other = [name for name in SAME_EVERYWHERE if of_main[name] != document[name]]
     if other:
         raise UserError(
-            f"process {world.rank} does not have what process 0 trains on: {', '.join(other)} "
-            "differ; give every machine the same commit, environment, store and weights"
+            f"process {world.rank} and process 0 do not have the same {', '.join(other)}; "
+            "give every machine the same commit, environment, store and weights"
         )
 
 

@@ -118,10 +118,10 @@ def load_pretrained_into(network: nn.Module, pretrained: Pretrained) -> frozense
             shapes = f"{list(theirs[name].shape)}, in the network {list(ours[name].shape)}"
             problems.append(f"{name} has shape {shapes}")
     if problems:
+        more = f", and {len(problems) - 1} more" if problems[1:] else ""
         raise UserError(
-            f"{HERE}: {pretrained.path} holds another network than model.name: {problems[0]} "
-            f"({len(problems)} differences); set model.name and model.width to what these weights "
-            "are of"
+            f"{HERE}: {pretrained.path} holds another network than model.name: {problems[0]}{more}"
+            "; set model.name and model.width to what these weights are of"
         )
     network.load_state_dict(fitting, strict=False)
     return frozenset(fitting) - head

@@ -100,6 +100,6 @@ def test_a_process_with_other_photos_is_refused(params: Params, store: Store) ->
 
     document = key(params, store)
     check_same_training(document, World(CPU))
-    message = r"process 1 does not have what process 0 trains on: store differ;"
+    message = r"process 1 and process 0 do not have the same store; give"
     with pytest.raises(UserError, match=message):
         check_same_training(document, Second(CPU, rank=1, size=2))

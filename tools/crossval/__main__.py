@@ -31,7 +31,7 @@ from stages.common.params import PARAMS_FILE, load_params
 from stages.common.schema import FOLDS_SLACK, Prepare
 from stages.common.store import STORE, open_store
 from stages.evaluate.metrics import DECIMALS
-from tools.crossval.page import describe_missing, measure_pool, summarize, write_page
+from tools.crossval.page import compare, describe_missing, measure_pool, summarize, write_page
 from tools.crossval.pool import Pool, pool_folds
 from tools.crossval.runs import FOLD, FoldRun, choose_runs, digests_here, find_runs
 from tools.crossval.suspects import draw_suspects, find_suspects
@@ -175,6 +175,8 @@ def write(pool: Pool, base: str | None) -> None:
     write_bytes(FOLDER / "suspects.png", png(picture))
     write_bytes(FOLDER / "crossval.md", page.encode())
     print(summarize(figures).replace("**", ""))
+    if paired:
+        print(compare(base or "", paired))
     print(f"the complete page: {FOLDER}/crossval.md")
 
 

@@ -30,7 +30,7 @@ def read_photo(path: str, side: int) -> npt.NDArray[np.uint8]:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Return an image as RGB, transparency on white; of 16-bit grays the upper 8 bits."""
+    """Return an image as RGB, transparency on white; 16-bit grays scaled to 8 bits."""
     if image.mode.startswith("I;16"):
         gray = np.asarray(image).astype(np.uint32)
         image = Image.fromarray(((gray * 255 + 32767) // 65535).astype(np.uint8))
