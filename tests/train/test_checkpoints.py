@@ -183,6 +183,13 @@ def test_a_second_trainer_waits_and_says_so_once(tmp_path: Path) -> None:
         assert (Checkpoints(tmp_path, KEY).folder / "pid").read_text() == str(os.getpid())
 
 
+def test_the_key_is_spelled_out_whatever_the_order_of_its_parts(tmp_path: Path) -> None:
+    training = Checkpoints(tmp_path, {"b": 2, "a": 1})
+    assert training.folder == Checkpoints(tmp_path, {"a": 1, "b": 2}).folder
+    with training.locked():
+        assert (training.folder / "key.json").read_text() == '{\n  "a": 1,\n  "b": 2\n}'
+
+
 class Naps:
     """Stands for time.sleep: ends the wait at the third call, and a test that waits for ever."""
 
