@@ -115,7 +115,10 @@ def test_a_stale_lock_fails_and_what_is_stale_is_run_where_a_remote_is(
     push(developer)
     runner = check_out(tmp_path)
     printed = runner.step("report", GATE, code=STALE)
-    assert "dvc.lock is stale: `dvc repro`, then commit dvc.lock, data/dvc.lock and metrics/" in printed
+    assert (
+        "dvc.lock is stale: `dvc repro`, then commit dvc.lock, data/dvc.lock and metrics/"
+        in printed
+    )
     page = runner.clone.folder / "report" / PAGE
     assert "would run `evaluate` (`evaluate.device` modified)" in page.read_text()
 

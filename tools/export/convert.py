@@ -15,9 +15,8 @@ STEPS = (
     "Turn the photo upright by its EXIF orientation; convert it to RGB, transparency on white; "
     "scale its shorter side to image_size_px with a Hamming filter and crop the middle of the "
     "longer one; give the bytes as they are. Normalization with mean and std, the average over the "
-    "photo's views (its mirror image, and perhaps both enlarged), and the temperature are in the model. "
-    "Below the threshold, the "
-    'answer is "unsure".'
+    "photo's views (its mirror image, perhaps both enlarged), and the temperature are in the "
+    'model. Below the threshold, the answer is "unsure".'
 )
 
 

@@ -29,7 +29,10 @@ def main() -> None:
     print(give_verdict(comparison))
     print(f"\nthe complete report: {page}")
     if options.strict and comparison.staleness.stale:
-        print("dvc.lock is stale: `dvc repro`, then commit dvc.lock, data/dvc.lock and metrics/", file=sys.stderr)
+        print(
+            "dvc.lock is stale: `dvc repro`, then commit dvc.lock, data/dvc.lock and metrics/",
+            file=sys.stderr,
+        )
         sys.exit(STALE)
 
 
