@@ -62,8 +62,8 @@ def open_source(path: Path) -> Source:
     shown = printable_name(str(path))
     try:
         path.stat()
-    except (OSError, ValueError) as error:  # a path may hold what the system cannot have
-        reason = getattr(error, "strerror", None) or str(error)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", "cannot be a path")  # NUL is a ValueError
         if isinstance(error, FileNotFoundError):
             reason = "not found"
         raise UserError(

@@ -628,5 +628,5 @@ def test_a_dangling_class_link_with_a_dot_in_its_name_is_named(tmp_path: Path):
 
 
 def test_a_path_that_no_system_can_have_is_one_clear_line() -> None:
-    with pytest.raises(UserError, match=r"data\.photos: a\\x00b embedded null byte; it must be"):
+    with pytest.raises(UserError, match=r"data\.photos: a\\x00b cannot be a path; it must be"):
         listed(Path("a\0b"))
