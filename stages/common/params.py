@@ -1,7 +1,7 @@
 """The strict reader of params.yaml, by the schema in schema.py.
 
-The whole file is checked before a stage
-starts, and all its problems are reported at once, each as ``params.yaml: section.key ...``.
+The whole file is checked before a stage starts, and all its problems are reported at once, each as
+``params.yaml: section.key ...``.
 
 A parameter of ``prepare``, ``train`` or ``evaluate`` may have two values, ``scratch`` and
 ``pretrained``: ``model.weights`` decides which one counts. What `load_params` returns has plain

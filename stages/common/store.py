@@ -41,7 +41,7 @@ class StoreMeta(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1]
     classes: Annotated[list[str], Field(min_length=2)]
     """In the order of the labels."""
     image_size_px: Annotated[int, Field(ge=1, le=1024)]

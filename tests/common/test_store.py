@@ -89,6 +89,15 @@ def test_another_schema_is_named(folder: Path):
         open_store(folder)
 
 
+def test_a_store_without_a_schema_is_refused(folder: Path):
+    path = folder / "meta.json"
+    meta = json.loads(path.read_text())
+    del meta["schema_version"]
+    path.write_text(json.dumps(meta))
+    with pytest.raises(UserError, match=r"meta\.json: schema_version: Field required; make "):
+        open_store(folder)
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"schema_version": 1}'])
 def test_meta_that_is_no_meta_is_refused(folder: Path, content: str):
     (folder / "meta.json").write_text(content)
