@@ -15,7 +15,7 @@ from collections import Counter
 import numpy as np
 
 from stages.common.errors import PhotoError
-from stages.common.photo import Limits, decode_photo
+from stages.photos.photo import Limits, decode_photo
 from tests.hazards import encoded, exif, gray_ramp, jpeg, photo, png_16_bit, with_alpha
 
 MEMORY_BYTES = 2 << 30

@@ -13,9 +13,9 @@ import torchvision.models as zoo
 from torch import nn
 from torch.nn import functional as F
 
-from benchmarks.training import seconds
-from stages.common.device import autocast, choose_device, choose_precision, set_up_torch
-from stages.common.network import build_network, default_weights
+from benchmarks.common import seconds
+from stages.model.device import autocast, choose_device, choose_precision, set_up_torch
+from stages.model.flowernet import build_network, default_weights
 from stages.common.params import load_params
 from stages.common.schema import Params
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from benchmarks.training import train_classifier
-from stages.common.device import set_up_torch
+from benchmarks.common import train_classifier
+from stages.model.device import set_up_torch
 from stages.common.params import load_params
 from stages.common.schema import Params
 from stages.common.store import Store, open_store

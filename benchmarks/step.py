@@ -13,8 +13,8 @@ from collections.abc import Iterable
 import numpy as np
 from torch import Tensor
 
-from benchmarks.training import describe_machine, new_training, seconds
-from stages.common.device import choose_device, set_up_torch
+from benchmarks.common import describe_machine, new_training, seconds
+from stages.model.device import choose_device, set_up_torch
 from stages.common.params import load_params
 from stages.common.store import open_store
 from stages.train.augment import Augmentation

@@ -23,9 +23,9 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 from tqdm import tqdm
 
-from benchmarks.training import describe_machine, new_training
-from stages.common.classifier import Classifier
-from stages.common.device import choose_device, set_up_torch
+from benchmarks.common import describe_machine, new_training
+from stages.model.classifier import Classifier
+from stages.model.device import choose_device, set_up_torch
 from stages.common.params import load_params
 from stages.common.schema import Params
 from stages.common.store import Store, open_store

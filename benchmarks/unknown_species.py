@@ -9,8 +9,8 @@ that a known photo gets the higher confidence: 0.5 is chance.
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.training import train_classifier
-from stages.common.device import set_up_torch
+from benchmarks.common import train_classifier
+from stages.model.device import set_up_torch
 from stages.common.params import load_params
 from stages.common.store import Store, open_store
 

@@ -6,7 +6,7 @@ Imports little, because every process that draws imports it.
 from collections.abc import Generator
 from functools import partial
 
-from garden.photo import photograph
+from garden.photograph import photograph
 from stages.common.workers import worker_pool
 
 Photo = tuple[str, int]

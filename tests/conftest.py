@@ -11,7 +11,7 @@ import torch
 import yaml
 from hypothesis import settings
 
-from stages.common.classifier import ModelMeta
+from stages.model.classifier import ModelMeta
 from stages.common.files import write_json
 from stages.common.params import load_params
 from stages.common.schema import Params

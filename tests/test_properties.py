@@ -27,7 +27,7 @@ from torch.nn import functional as F
 import stages.evaluate.__main__ as evaluate
 import stages.prepare.__main__ as prepare
 import stages.train.__main__ as train
-from stages.common.classifier import average, temper
+from stages.model.classifier import average, temper
 from stages.common.errors import UserError, run_stage
 from stages.common.names import printable_name
 from stages.common.params import load_params

@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.common.classifier import Calibration, Classifier, Probabilities, temper
-from stages.common.device import choose_device, set_up_torch
-from stages.common.drawing import png
+from stages.model.classifier import Calibration, Classifier, Probabilities, temper
+from stages.model.device import choose_device, set_up_torch
+from stages.drawing import png
 from stages.common.errors import run_stage
 from stages.common.files import check_output_folders, write_bytes, write_csv, write_json
-from stages.common.model_folder import CALIBRATION, MODELS, load_classifier
+from stages.model.folder import CALIBRATION, MODELS, load_classifier
 from stages.common.params import load_params
 from stages.common.store import Store, open_store
 from stages.evaluate.augmented import count_epochs, draw_augmented

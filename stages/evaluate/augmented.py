@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stages.common.classifier import ModelMeta
-from stages.common.drawing import PER_ROW, Section, Tile, draw
+from stages.model.classifier import ModelMeta
+from stages.drawing import PER_ROW, Section, Tile, draw
 from stages.common.errors import UserError
 from stages.common.schema import Train
 from stages.common.store import Store

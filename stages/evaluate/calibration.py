@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import minimize_scalar
 
-from stages.common.classifier import Probabilities, temper
+from stages.model.classifier import Probabilities, temper
 
 BINS = 10
 """Equal parts of the confidences from 0 to 1."""

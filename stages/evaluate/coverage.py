@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from stages.common.classifier import Probabilities
+from stages.model.classifier import Probabilities
 
 ROWS = 100
 """At most so many points of the curve."""

@@ -17,7 +17,7 @@ from sklearn.metrics import (
     top_k_accuracy_score,
 )
 
-from stages.common.classifier import Probabilities
+from stages.model.classifier import Probabilities
 from stages.evaluate.calibration import bin_by_confidence, calibration_error
 
 Labels = npt.NDArray[np.int64]

@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
-from stages.common.classifier import Classifier
-from stages.common.drawing import Section, Tile, draw
-from stages.common.explain import activation_maps, spotlight
+from stages.model.classifier import Classifier
+from stages.drawing import Section, Tile, draw
+from stages.evaluate.explain import activation_maps, spotlight
 from stages.common.store import Store
 
 PER_ROW = 8

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from stages.common.classifier import Calibration, ModelMeta
+from stages.model.classifier import Calibration, ModelMeta
 from stages.common.names import printable_name
 from stages.common.schema import Params
 from stages.common.store import SPLITS, Store

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
-from stages.common.classifier import Classifier, Probabilities, to_input, views
+from stages.model.classifier import Classifier, Probabilities, to_input, views
 from stages.common.errors import UserError, first_line
-from stages.common.model_folder import MODELS
+from stages.model.folder import MODELS
 from stages.common.store import STORE, Split, Store
 
 

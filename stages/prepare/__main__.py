@@ -6,7 +6,7 @@ metrics/photos.png. Run it with ``python -m stages.prepare``.
 
 from pathlib import Path
 
-from stages.common.drawing import png
+from stages.drawing import png
 from stages.common.errors import run_stage
 from stages.common.files import check_output_folders, new_folder, write_bytes, write_json
 from stages.common.params import load_params

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stages.common.errors import PhotoError
-from stages.common.photo import Limits, decode_photo
+from stages.photos.photo import Limits, decode_photo
 from stages.common.workers import start_worker
 from stages.prepare.array import ArrayFile
 from stages.prepare.perceptual_hash import perceptual_hash

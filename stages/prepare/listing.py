@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stages.common.errors import UserError
 from stages.common.names import is_clutter, printable_name
-from stages.prepare.candidates import (
+from stages.prepare.checks import (
     Candidate,
     Entries,
     Rejected,

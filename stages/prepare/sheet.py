@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from stages.common.drawing import PER_ROW, Section, Tile, draw
+from stages.drawing import PER_ROW, Section, Tile, draw
 from stages.prepare.array import ArrayFile
 
 CLASS_TILES = 60

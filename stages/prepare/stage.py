@@ -8,7 +8,7 @@ from PIL import Image
 
 from stages.common.errors import UserError
 from stages.common.files import readable_os_errors
-from stages.common.photo import Limits
+from stages.photos.photo import Limits
 from stages.common.schema import Prepare
 from stages.common.store import SPLITS
 from stages.common.workers import cores
@@ -23,7 +23,7 @@ from stages.prepare.duplicates import (
 from stages.prepare.listing import Listing, list_photos
 from stages.prepare.sheet import contact_sheet
 from stages.prepare.split import assign_splits
-from stages.prepare.workers import decode_photos
+from stages.prepare.decoding import decode_photos
 from stages.prepare.writing import write_store
 
 BYTES_PER_PIXEL = 8

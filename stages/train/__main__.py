@@ -11,11 +11,11 @@ from pathlib import Path
 
 import torch
 
-from stages.common.classifier import Classifier, ModelMeta
-from stages.common.device import choose_device, set_up_torch, why_bf16_is_slow
+from stages.model.classifier import Classifier, ModelMeta
+from stages.model.device import choose_device, set_up_torch, why_bf16_is_slow
 from stages.common.errors import UserError, run_stage
 from stages.common.files import check_output_folders
-from stages.common.model_folder import save_classifier
+from stages.model.folder import save_classifier
 from stages.common.params import load_params
 from stages.common.schema import Params
 from stages.common.store import open_store

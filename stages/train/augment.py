@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.common.classifier import ModelMeta
+from stages.model.classifier import ModelMeta
 from stages.common.schema import Train
 from stages.train.randomness import AUGMENTATION, epoch_generator
 

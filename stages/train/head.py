@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.common.classifier import ModelMeta
+from stages.model.classifier import ModelMeta
 from stages.common.errors import UserError
-from stages.common.network import head_name
+from stages.model.flowernet import head_name
 from stages.train.loss import Loss
 
 STEPS = 50

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from stages.common.classifier import ModelMeta
-from stages.common.device import Precision, choose_precision
+from stages.model.classifier import ModelMeta
+from stages.model.device import Precision, choose_precision
 from stages.common.errors import UserError
-from stages.common.network import build_network
+from stages.model.flowernet import build_network
 from stages.common.schema import Params
 from stages.common.store import StoreMeta
 from stages.train.pretrained import Pretrained, load_pretrained, load_pretrained_into

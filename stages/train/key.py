@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from stages.common.device import CPU_CAPS
+from stages.model.device import CPU_CAPS
 from stages.common.errors import UserError
-from stages.common.network import TIMM
+from stages.model.flowernet import TIMM
 from stages.common.schema import Params
 from stages.common.store import Store
 from stages.common.yaml12 import parse_yaml

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.common.classifier import ModelMeta, to_input
+from stages.model.classifier import ModelMeta, to_input
 from stages.train.data import Batch
 from stages.train.state import TrainState
 

@@ -14,11 +14,11 @@ import torch
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from stages.common.classifier import ModelMeta
+from stages.model.classifier import ModelMeta
 from stages.common.errors import UserError, first_line
 from stages.common.files import check_regular
-from stages.common.model_folder import read_model_meta
-from stages.common.network import FLOWERNET, TIMM, default_weights, head_name
+from stages.model.folder import read_model_meta
+from stages.model.flowernet import FLOWERNET, TIMM, default_weights, head_name
 from stages.common.schema import Model
 
 WEIGHTS = Path("data/weights")

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stages.common.classifier import to_input
-from stages.common.device import autocast
+from stages.model.classifier import to_input
+from stages.model.device import autocast
 from stages.common.errors import UserError
 from stages.common.schema import Runtime, Train
 from stages.common.store import Split, Store

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from stages.common.device import autocast
+from stages.model.device import autocast
 from stages.common.schema import Train
 from stages.train.distributed import World
 from stages.train.ema import average_weights

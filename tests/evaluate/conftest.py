@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from stages.common.classifier import Classifier
-from stages.common.network import build_flowernet
+from stages.model.classifier import Classifier
+from stages.model.flowernet import build_flowernet
 from stages.common.store import Store
 from tests.conftest import meta_of
 

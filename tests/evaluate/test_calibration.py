@@ -9,7 +9,7 @@ import pytest
 from scipy.special import softmax
 from torch import nn
 
-from stages.common.classifier import Calibration, Classifier, Probabilities, temper
+from stages.model.classifier import Calibration, Classifier, Probabilities, temper
 from stages.common.errors import UserError
 from stages.common.store import Store
 from stages.evaluate import __main__ as evaluate

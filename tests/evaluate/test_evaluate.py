@@ -4,7 +4,7 @@ import warnings
 import numpy as np
 import pytest
 
-from stages.common.classifier import Classifier
+from stages.model.classifier import Classifier
 from stages.common.errors import UserError
 from stages.common.store import Store
 from stages.evaluate.__main__ import tabulate

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from stages.common.classifier import Calibration
+from stages.model.classifier import Calibration
 from stages.common.schema import Params
 from stages.common.store import Store
 from stages.evaluate.metrics import measure

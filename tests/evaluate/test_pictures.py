@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from stages.common.classifier import Classifier
-from stages.common.drawing import Section, Tile, draw, png
+from stages.model.classifier import Classifier
+from stages.drawing import Section, Tile, draw, png
 from stages.common.errors import UserError
 from stages.common.schema import Params
 from stages.common.store import Store

@@ -13,7 +13,7 @@ from PIL import Image
 from garden import __main__ as stage
 from garden import garden
 from garden.garden import draw_garden
-from garden.photo import photograph
+from garden.photograph import photograph
 from garden.species import SPECIES
 from stages.common.files import new_folder
 from stages.common.schema import Garden

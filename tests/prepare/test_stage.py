@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from stages.common.drawing import png
+from stages.drawing import png
 from stages.common.errors import UserError
-from stages.common.photo import Limits
+from stages.photos.photo import Limits
 from stages.common.store import open_store
 from stages.prepare import __main__ as command
 from stages.prepare.array import ArrayFile

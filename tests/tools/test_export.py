@@ -10,10 +10,10 @@ import onnxruntime
 import pytest
 import torch
 
-from stages.common.classifier import Calibration, Classifier, ModelMeta
+from stages.model.classifier import Calibration, Classifier, ModelMeta
 from stages.common.errors import UserError
-from stages.common.model_folder import load_classifier, save_classifier
-from stages.common.network import build_flowernet, build_network
+from stages.model.folder import load_classifier, save_classifier
+from stages.model.flowernet import build_flowernet, build_network
 from stages.common.store import Store
 from stages.evaluate.predicting import check_fit
 from tests.conftest import ROOT

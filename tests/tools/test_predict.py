@@ -13,10 +13,10 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
-from stages.common.classifier import Calibration, Classifier, ModelMeta, normalize
+from stages.model.classifier import Calibration, Classifier, ModelMeta, normalize
 from stages.common.errors import UserError
-from stages.common.model_folder import CALIBRATION, save_classifier
-from stages.common.network import build_flowernet
+from stages.model.folder import CALIBRATION, save_classifier
+from stages.model.flowernet import build_flowernet
 from stages.common.schema import Params
 from stages.common.store import Store, open_store
 from stages.evaluate.__main__ import tabulate

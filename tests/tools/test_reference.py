@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from stages.common.photo import Limits, decode_photo
+from stages.photos.photo import Limits, decode_photo
 from tests.conftest import ROOT
 
 REFERENCE = ROOT / "tools/export/reference.py"

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from stages.common.network import build_flowernet
+from stages.model.flowernet import build_flowernet
 from stages.train.checkpoints import Checkpoints
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from stages.common.classifier import normalize
+from stages.model.classifier import normalize
 from stages.common.schema import Params, Train
 from stages.common.store import Store
 from stages.train.augment import (

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages.common.classifier import ModelMeta
-from stages.common.device import cpu_multiplies_bf16
+from stages.model.classifier import ModelMeta
+from stages.model.device import cpu_multiplies_bf16
 from stages.common.errors import UserError
 from stages.common.schema import Params
 from stages.common.store import Store

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from stages.common.network import build_flowernet
+from stages.model.flowernet import build_flowernet
 from stages.common.schema import Params
 from stages.train.optimizer import (
     MOMENTUM,

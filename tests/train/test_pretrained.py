@@ -16,9 +16,9 @@ import torchvision.models as zoo
 from safetensors.torch import save_file
 from torch import nn
 
-from stages.common.classifier import ModelMeta
+from stages.model.classifier import ModelMeta
 from stages.common.errors import UserError
-from stages.common.network import DefaultWeights, build_flowernet, build_network
+from stages.model.flowernet import DefaultWeights, build_flowernet, build_network
 from stages.common.schema import Model, Params
 from stages.common.store import Store
 from stages.train.initial import build_initial_model

@@ -9,9 +9,9 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn import functional as F
 
-from stages.common.classifier import to_input
+from stages.model.classifier import to_input
 from stages.common.errors import UserError
-from stages.common.network import build_network
+from stages.model.flowernet import build_network
 from stages.common.schema import Params, Runtime
 from stages.common.store import Store
 from stages.train.distributed import World

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from stages.common.device import Precision
+from stages.model.device import Precision
 from stages.common.errors import UserError
 from stages.common.params import load_params
 from stages.common.schema import Params, Runtime, Train

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from stages.common.classifier import ModelMeta
-from stages.common.device import set_up_torch
+from stages.model.classifier import ModelMeta
+from stages.model.device import set_up_torch
 from stages.common.params import load_params
 from stages.common.store import open_store
 from stages.train.checkpoints import Checkpoints

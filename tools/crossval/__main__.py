@@ -24,7 +24,7 @@ from typing import Any
 
 import pandas as pd
 
-from stages.common.drawing import png
+from stages.drawing import png
 from stages.common.errors import UserError, run_stage
 from stages.common.files import write_bytes, write_csv, write_json
 from stages.common.params import PARAMS_FILE, load_params

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from stages.common.classifier import Probabilities
+from stages.model.classifier import Probabilities
 from stages.common.errors import UserError
 from tools.crossval.runs import FoldRun, read_probabilities
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
-from stages.common.drawing import Section, Tile, draw
+from stages.drawing import Section, Tile, draw
 from tools.crossval.pool import Pool
 
 PER_ROW = 8

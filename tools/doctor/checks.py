@@ -93,8 +93,8 @@ def device() -> Finding:
     """Say what a training would compute on, and how precisely."""
     import torch
 
-    from stages.common.device import choose_device, choose_precision
-    from stages.common.network import build_network
+    from stages.model.device import choose_device, choose_precision
+    from stages.model.flowernet import build_network
     from stages.common.params import load_params
     from stages.common.workers import cores
     from stages.train.key import device_name

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 
-from stages.common.device import set_up_torch
+from stages.model.device import set_up_torch
 from stages.common.errors import UserError, run_stage
 from stages.common.files import write_bytes
-from stages.common.model_folder import load_classifier
+from stages.model.folder import load_classifier
 from stages.common.store import STORE, open_store
 from stages.evaluate.predicting import check_fit
 

@@ -3,7 +3,7 @@
 import numpy as np
 import onnxruntime
 
-from stages.common.classifier import PREDICT_BATCH, Classifier, Probabilities
+from stages.model.classifier import PREDICT_BATCH, Classifier, Probabilities
 from stages.common.errors import UserError
 from stages.common.store import Store
 from stages.evaluate.predicting import predict

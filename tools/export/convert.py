@@ -8,8 +8,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from stages.common.classifier import Classifier, average, to_input, views
-from stages.common.network import FLOWERNET
+from stages.model.classifier import Classifier, average, to_input, views
+from stages.model.flowernet import FLOWERNET
 
 STEPS = (
     "Turn the photo upright by its EXIF orientation; convert it to RGB, transparency on white; "

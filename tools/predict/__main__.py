@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
-from stages.common.device import choose_device, set_up_torch
+from stages.model.device import choose_device, set_up_torch
 from stages.common.errors import UserError, run_stage
-from stages.common.model_folder import MODELS, load_classifier
+from stages.model.folder import MODELS, load_classifier
 from tools.predict.output import print_csv, print_json, print_table
 from tools.predict.photos import Rejected, find_photos
 from tools.predict.predicting import predict_photos

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from stages.common.errors import PhotoError
 from stages.common.names import is_clutter, printable_name
-from stages.common.photo import Limits, decode_photo
+from stages.photos.photo import Limits, decode_photo
 
 LIMITS = Limits(min_side_px=1, max_megapixels=250, max_aspect_ratio=inf)
 """Photos need not be good to train on, but must fit in memory: 250 megapixels take 0.75 GB."""

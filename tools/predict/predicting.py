@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from stages.common.classifier import PREDICT_BATCH, Classifier, Probabilities
-from stages.common.drawing import png
+from stages.model.classifier import PREDICT_BATCH, Classifier, Probabilities
+from stages.drawing import png
 from stages.common.errors import PhotoError
-from stages.common.explain import activation_maps, spotlight
+from stages.evaluate.explain import activation_maps, spotlight
 from stages.common.files import write_bytes
 from stages.common.names import printable_name
 from tools.predict.photos import Rejected, read_photo

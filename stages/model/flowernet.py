@@ -53,10 +53,10 @@ def build_network(name: str, width: int, classes: int) -> nn.Module:
         return build_flowernet(width, classes)
     # Imported here, because each takes two seconds, which flowernet can save.
     if name.startswith(TIMM):
-        from stages.common.timm_network import build_timm_network
+        from stages.model.timm_network import build_timm_network
 
         return build_timm_network(name, classes)
-    from stages.common.torchvision_network import build_torchvision_network
+    from stages.model.torchvision_network import build_torchvision_network
 
     return build_torchvision_network(name, classes)
 
@@ -64,10 +64,10 @@ def build_network(name: str, width: int, classes: int) -> nn.Module:
 def default_weights(name: str) -> DefaultWeights:
     """Return what a network's library says of its weights; flowernet has none."""
     if name.startswith(TIMM):
-        from stages.common import timm_network
+        from stages.model import timm_network
 
         return timm_network.default_weights(name)
-    from stages.common import torchvision_network
+    from stages.model import torchvision_network
 
     return torchvision_network.default_weights(name)
 

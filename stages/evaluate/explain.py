@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from stages.common.classifier import PREDICT_BATCH, Classifier, to_input
+from stages.model.classifier import PREDICT_BATCH, Classifier, to_input
 
 DIMMED = 0.2
 """How bright a photo stays where the network did not look."""

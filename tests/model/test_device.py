@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from stages.common.device import CPU_CAPS, choose_device, choose_precision, set_up_torch
+from stages.model.device import CPU_CAPS, choose_device, choose_precision, set_up_torch
 from stages.common.errors import UserError
 
 CPU = torch.device("cpu")
@@ -94,7 +94,7 @@ def test_auto_is_bfloat16_on_gpus_from_ampere_on(
 FAULTS = """
 import resource
 import torch
-from stages.common.device import set_up_torch
+from stages.model.device import set_up_torch
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

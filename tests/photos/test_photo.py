@@ -10,9 +10,9 @@ import pytest
 import simplejpeg
 from PIL import Image, ImageOps
 
-from stages.common import photo as module
+from stages.photos import photo as module
 from stages.common.errors import PhotoError
-from stages.common.photo import Limits, decode_photo, fit_square, is_heic
+from stages.photos.photo import Limits, decode_photo, fit_square, is_heic
 from tests.hazards import encoded, exif, gray_ramp, jpeg, photo, png_16_bit, png_header_of
 
 ANY = Limits(min_side_px=1, max_megapixels=1000, max_aspect_ratio=1000)

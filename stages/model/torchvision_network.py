@@ -3,7 +3,7 @@
 import torchvision.models as zoo
 from torch import nn
 
-from stages.common.network import DefaultWeights, head_name, unknown_network
+from stages.model.flowernet import DefaultWeights, head_name, unknown_network
 
 HEAD_CLASSES = 1000
 """What torchvision's own heads tell apart, the classes of ImageNet."""

@@ -9,11 +9,11 @@ import torch
 from PIL import Image, ImageDraw
 
 from garden import scene
-from garden.photo import photograph
-from stages.common.classifier import Classifier, ModelMeta, to_input
-from stages.common.explain import activation_maps, spotlight
-from stages.common.network import build_flowernet, build_network
-from stages.common.photo import fit_square
+from garden.photograph import photograph
+from stages.model.classifier import Classifier, ModelMeta, to_input
+from stages.evaluate.explain import activation_maps, spotlight
+from stages.model.flowernet import build_flowernet, build_network
+from stages.photos.photo import fit_square
 
 SIDE = 64
 SPECIES = ("daisy", "sunflower")

@@ -6,7 +6,7 @@ timm is an optional extra: ``pip install timm``.
 from torch import nn
 
 from stages.common.errors import UserError
-from stages.common.network import TIMM, DefaultWeights, unknown_network
+from stages.model.flowernet import TIMM, DefaultWeights, unknown_network
 
 try:
     import timm

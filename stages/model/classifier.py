@@ -11,7 +11,7 @@ from scipy.special import softmax
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.common.device import Precision
+from stages.model.device import Precision
 from stages.common.errors import UserError
 
 Probabilities = npt.NDArray[np.float64]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from stages.common.classifier import Classifier
-from stages.common.device import choose_device
+from stages.model.classifier import Classifier
+from stages.model.device import choose_device
 from stages.common.schema import Params, Runtime, Train
 from stages.common.store import Store
 from stages.train.checkpoints import Checkpoints

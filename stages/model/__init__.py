@@ -1,0 +1,1 @@
+"""The trained model: networks, the model folder, the device it runs on."""
