@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from stages.model.classifier import Classifier
-from stages.model.device import choose_device
 from stages.common.schema import Params, Runtime, Train
 from stages.common.store import Store
+from stages.model.classifier import Classifier
+from stages.model.device import choose_device
 from stages.train.checkpoints import Checkpoints
 from stages.train.distributed import World
 from stages.train.initial import InitialModel, build_initial_model

@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.common import train_classifier
-from stages.model.device import set_up_torch
 from stages.common.params import load_params
 from stages.common.schema import Params
 from stages.common.store import Store, open_store
+from stages.model.device import set_up_torch
 
 COUNTS = (20, 50, 100, 200, None)
 """Photos of each class that are not for the test; None for all."""

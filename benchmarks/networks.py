@@ -14,10 +14,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmarks.common import seconds
-from stages.model.device import autocast, choose_device, choose_precision, set_up_torch
-from stages.model.flowernet import build_network, default_weights
 from stages.common.params import load_params
 from stages.common.schema import Params
+from stages.model.device import autocast, choose_device, choose_precision, set_up_torch
+from stages.model.networks import build_network, default_weights
 
 NETWORKS = (
     "mobilenet_v3_small",

@@ -12,10 +12,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from benchmarks.common import train_classifier
-from stages.model.device import set_up_torch
 from stages.common.params import load_params
 from stages.common.schema import Params
 from stages.common.store import Store, open_store
+from stages.model.device import set_up_torch
 from tools.crossval.pool import Pool
 from tools.crossval.suspects import find_suspects
 

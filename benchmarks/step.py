@@ -14,13 +14,13 @@ import numpy as np
 from torch import Tensor
 
 from benchmarks.common import describe_machine, new_training, seconds
-from stages.model.device import choose_device, set_up_torch
 from stages.common.params import load_params
 from stages.common.store import open_store
+from stages.model.device import choose_device, set_up_torch
 from stages.train.augment import Augmentation
 from stages.train.data import Batch, load_batches, split_into_batches
-from stages.train.epoch_loss import EpochLoss
 from stages.train.loop import train_step
+from stages.train.loss import EpochLoss
 from stages.train.schedule import draw_order
 from stages.train.training import Training
 

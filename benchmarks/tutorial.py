@@ -24,11 +24,11 @@ from torchvision.datasets import ImageFolder
 from tqdm import tqdm
 
 from benchmarks.common import describe_machine, new_training
-from stages.model.classifier import Classifier
-from stages.model.device import choose_device, set_up_torch
 from stages.common.params import load_params
 from stages.common.schema import Params
 from stages.common.store import Store, open_store
+from stages.model.classifier import Classifier
+from stages.model.device import choose_device, set_up_torch
 from stages.train.checkpoints import Checkpoints, StateDict
 from stages.train.stopping import StopRequest
 from stages.train.training import Training

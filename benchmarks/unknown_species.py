@@ -10,9 +10,9 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.common import train_classifier
-from stages.model.device import set_up_torch
 from stages.common.params import load_params
 from stages.common.store import Store, open_store
+from stages.model.device import set_up_torch
 
 
 def without(store: Store, name: str) -> Store:

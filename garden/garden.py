@@ -1,15 +1,18 @@
 """Every photo of the garden, in one folder per species."""
 
+from collections.abc import Generator
 from contextlib import closing
+from functools import partial
 from itertools import product
 from pathlib import Path
 
 from tqdm import tqdm
 
+from garden.photograph import photograph
 from garden.species import SPECIES
-from garden.workers import draw_all
 from stages.common.files import readable_os_errors
 from stages.common.schema import Garden
+from stages.common.workers import worker_pool
 
 
 def draw_garden(folder: Path, garden: Garden, workers: int) -> None:
@@ -30,3 +33,16 @@ def draw_garden(folder: Path, garden: Garden, workers: int) -> None:
             path = folder / species / f"{species}_{number:04}.jpg"
             with readable_os_errors(path):
                 path.write_bytes(photo)
+
+
+Photo = tuple[str, int]
+"""A species and a number from 1."""
+
+CHUNK = 16  # photos handed to a process at a time
+
+
+def draw_all(wanted: list[Photo], seed: int, image_size_px: int, workers: int) -> Generator[bytes]:
+    """Yield a JPEG for each photo wanted, whichever process draws it."""
+    draw = partial(photograph, seed=seed, image_size_px=image_size_px)
+    with worker_pool(workers) as pool:
+        yield from pool.map(draw, *zip(*wanted, strict=True), chunksize=CHUNK)

@@ -11,11 +11,11 @@ import torch
 import yaml
 from hypothesis import settings
 
-from stages.model.classifier import ModelMeta
 from stages.common.files import write_json
 from stages.common.params import load_params
 from stages.common.schema import Params
 from stages.common.store import Store, open_store
+from stages.model.classifier import ModelMeta
 
 if TYPE_CHECKING:
     from tests.project import Project

@@ -27,15 +27,14 @@ from torch.nn import functional as F
 import stages.evaluate.__main__ as evaluate
 import stages.prepare.__main__ as prepare
 import stages.train.__main__ as train
-from stages.model.classifier import average, temper
 from stages.common.errors import UserError, run_stage
 from stages.common.names import printable_name
 from stages.common.params import load_params
 from stages.common.store import SPLITS, open_store
 from stages.common.yaml12 import YamlError, parse_yaml
-from stages.evaluate.calibration import bin_by_confidence, calibration_error
-from stages.evaluate.coverage import choose_threshold
+from stages.evaluate.calibration import bin_by_confidence, calibration_error, choose_threshold
 from stages.evaluate.metrics import measure
+from stages.model.classifier import average, temper
 from stages.prepare.array import ArrayFile
 from stages.prepare.split import assign_splits
 from stages.prepare.writing import write_store
@@ -45,7 +44,7 @@ from stages.train.optimizer import orthogonalize
 from stages.train.schedule import draw_order, image_sizes, warmup_cosine
 from tests import hazards
 from tests.conftest import ROOT
-from tools.report.paired import mcnemar_exact
+from tools.report.comparison import mcnemar_exact
 
 DEFAULTS: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "params.yaml").read_text())
 TEXT = (ROOT / "params.yaml").read_text()

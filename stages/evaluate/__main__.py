@@ -21,26 +21,28 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.model.classifier import Calibration, Classifier, Probabilities, temper
-from stages.model.device import choose_device, set_up_torch
-from stages.drawing import png
 from stages.common.errors import run_stage
 from stages.common.files import check_output_folders, write_bytes, write_csv, write_json
-from stages.model.folder import CALIBRATION, MODELS, load_classifier
 from stages.common.params import load_params
 from stages.common.store import Store, open_store
+from stages.drawing import png
 from stages.evaluate.augmented import count_epochs, draw_augmented
 from stages.evaluate.calibration import (
     FEWEST_PHOTOS,
     bin_by_confidence,
     calibration_error,
+    choose_threshold,
+    coverage_curve,
     fit_temperature,
+    measure_answered,
 )
-from stages.evaluate.coverage import choose_threshold, coverage_curve, measure_answered
 from stages.evaluate.metrics import DECIMALS, Labels, measure
 from stages.evaluate.mistakes import draw_mistakes
 from stages.evaluate.model_card import model_card
 from stages.evaluate.predicting import check_fit, check_view, predict
+from stages.model.classifier import Calibration, Classifier, Probabilities, temper
+from stages.model.device import choose_device, set_up_torch
+from stages.model.folder import CALIBRATION, MODELS, load_classifier
 
 METRICS = Path("metrics")
 PROBABILITY_DECIMALS = 6

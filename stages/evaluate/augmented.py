@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stages.model.classifier import ModelMeta
-from stages.drawing import PER_ROW, Section, Tile, draw
 from stages.common.errors import UserError
 from stages.common.schema import Train
 from stages.common.store import Store
+from stages.drawing import PER_ROW, Section, Tile, draw
+from stages.model.classifier import ModelMeta
 from stages.train.augment import Augmentation
 from stages.train.schedule import image_sizes
 

@@ -1,9 +1,11 @@
-"""Is the network as often right as it is confident? And how to make it so.
+"""Calibrated confidence, and when the network is unsure.
 
-A temperature is fitted to the validation split; models/calibration.json keeps it. Then
-metrics/calibration.csv compares confidence and accuracy on the test split, bin by bin.
+A temperature and a threshold are fitted to the validation split; models/calibration.json keeps
+them. metrics/calibration.csv compares confidence and accuracy on the test split, bin by bin, and
+metrics/coverage.csv has the accuracy among the photos that the network is surest of.
 """
 
+import math
 from typing import cast
 
 import numpy as np
@@ -103,3 +105,65 @@ def calibration_error(bins: pd.DataFrame) -> float:
     """
     gaps = (bins["confidence"] - bins["accuracy"]).abs()
     return cast(float, np.average(gaps, weights=bins["photos"]))
+
+
+ROWS = 100
+"""At most so many points of the curve."""
+
+
+def choose_threshold(confidence: npt.NDArray[np.float64], answered_fraction: float) -> float:
+    """Return the highest threshold at which at least this share of photos is answered.
+
+    Parameters
+    ----------
+    confidence : float64 array of shape (N,)
+        Of the validation split.
+    answered_fraction : float
+        Above 0, to 1: everything is answered, also below the least confidence seen here.
+    """
+    if answered_fraction == 1:
+        return 0
+    answered = math.ceil(answered_fraction * len(confidence) - 1e-9)
+    lowest = float(np.sort(confidence)[-answered])
+    return math.floor(lowest * 1e6) / 1e6  # rounded down, so that the photo itself is answered
+
+
+def measure_answered(
+    labels: npt.NDArray[np.int64], probabilities: Probabilities, threshold: float
+) -> dict[str, float]:
+    """Return the share of answered photos, and the accuracy among them, both from 0 to 1."""
+    answered = probabilities.max(axis=1) >= threshold
+    right = probabilities.argmax(axis=1) == labels
+    accuracy = right[answered].mean() if answered.any() else 0.0
+    return {"answered_accuracy": float(accuracy), "answered_fraction": float(answered.mean())}
+
+
+def coverage_curve(labels: npt.NDArray[np.int64], probabilities: Probabilities) -> pd.DataFrame:
+    """Return the accuracy among the surest photos, for growing shares of them.
+
+    Returns
+    -------
+    DataFrame
+        ``answered``, the share of photos, ``accuracy`` among them, and the ``threshold`` that
+        answers them; photos of equal confidence are answered together.
+
+    References
+    ----------
+    Geifman and El-Yaniv, "Selective classification for deep neural networks", 2017.
+    """
+    photos = pd.DataFrame(
+        {
+            "threshold": probabilities.max(axis=1),
+            "right": probabilities.argmax(axis=1) == labels,
+        }
+    ).sort_values("threshold", ascending=False, ignore_index=True)
+    counts = np.arange(1, len(photos) + 1)
+    curve = pd.DataFrame(
+        {
+            "answered": counts / len(photos),
+            "accuracy": photos["right"].cumsum() / counts,
+            "threshold": photos["threshold"],
+        }
+    ).drop_duplicates("threshold", keep="last", ignore_index=True)
+    chosen = np.unique(np.linspace(0, len(curve) - 1, ROWS).round().astype(int))
+    return curve.iloc[chosen].reset_index(drop=True)

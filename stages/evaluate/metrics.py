@@ -17,8 +17,8 @@ from sklearn.metrics import (
     top_k_accuracy_score,
 )
 
-from stages.model.classifier import Probabilities
 from stages.evaluate.calibration import bin_by_confidence, calibration_error
+from stages.model.classifier import Probabilities
 
 Labels = npt.NDArray[np.int64]
 

@@ -7,10 +7,10 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
-from stages.model.classifier import Classifier
+from stages.common.store import Store
 from stages.drawing import Section, Tile, draw
 from stages.evaluate.explain import activation_maps, spotlight
-from stages.common.store import Store
+from stages.model.classifier import Classifier
 
 PER_ROW = 8
 MOST = 16

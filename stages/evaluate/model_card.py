@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from stages.model.classifier import Calibration, ModelMeta
 from stages.common.names import printable_name
 from stages.common.schema import Params
 from stages.common.store import SPLITS, Store
 from stages.evaluate.calibration import FEWEST_PHOTOS
+from stages.model.classifier import Calibration, ModelMeta
 
 MOST_CLASSES = 100
 """Rows of a table; a page of thousands is not read."""

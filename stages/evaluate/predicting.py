@@ -4,10 +4,10 @@ from pathlib import Path
 
 import torch
 
-from stages.model.classifier import Classifier, Probabilities, to_input, views
 from stages.common.errors import UserError, first_line
-from stages.model.folder import MODELS
 from stages.common.store import STORE, Split, Store
+from stages.model.classifier import Classifier, Probabilities, to_input, views
+from stages.model.folder import MODELS
 
 
 def check_fit(

@@ -11,8 +11,8 @@ from scipy.special import softmax
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.model.device import Precision
 from stages.common.errors import UserError
+from stages.model.device import Precision
 
 Probabilities = npt.NDArray[np.float64]
 

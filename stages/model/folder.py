@@ -18,10 +18,10 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from stages.model.classifier import Calibration, Classifier, ModelMeta
 from stages.common.errors import UserError
 from stages.common.files import check_regular, new_folder, read_json, write_bytes, write_json
-from stages.model.flowernet import build_network
+from stages.model.classifier import Calibration, Classifier, ModelMeta
+from stages.model.networks import build_network
 
 MODELS = Path("models")
 CALIBRATION = "calibration.json"

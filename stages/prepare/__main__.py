@@ -6,13 +6,12 @@ metrics/photos.png. Run it with ``python -m stages.prepare``.
 
 from pathlib import Path
 
-from stages.drawing import png
 from stages.common.errors import run_stage
 from stages.common.files import check_output_folders, new_folder, write_bytes, write_json
 from stages.common.params import load_params
 from stages.common.store import STORE
-from stages.prepare.stage import prepare_store
-from stages.prepare.summary import describe, summarize
+from stages.drawing import png
+from stages.prepare.stage import describe, prepare_store, summarize
 
 SUMMARY = Path("metrics/prepare.json")
 PICTURE = Path("metrics/photos.png")

@@ -1,16 +1,18 @@
-"""What a name in a source is: a photo, perhaps, or rejected; and what cannot go on."""
+"""What keeps photos from being a data set, as errors that name it; what is odd, as notes."""
 
 import posixpath
 import re
 from collections import Counter
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+import pandas as pd
+
 from stages.common.errors import UserError
 from stages.common.names import is_clutter, printable_name
-from stages.common.store import Split
-from stages.prepare.entries import Entry
+from stages.common.schema import Prepare
+from stages.common.store import SPLITS
+from stages.prepare.entries import Candidate, Entries, Rejected
 from stages.prepare.table import Label
 
 SHOWN = 5
@@ -18,47 +20,6 @@ SHOWN = 5
 
 SAME_NAMES = 0.9
 """Share of the names of two classes that are the same if they are parallel trees."""
-
-Entries = dict[str, Entry]
-"""By normalized name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A file that may be a photo.
-
-    Attributes
-    ----------
-    path : str
-        As the manifest names it: ``class/.../file``, without a wrapping folder.
-    folder : str
-        The class folder, as the source spells it; the label, where a table names it.
-    entry : Entry
-        The file; for a link the one it points to.
-    split : Split or None
-        The split that it is given in.
-    """
-
-    path: str
-    folder: str
-    entry: Entry
-    split: Split | None = None
-
-    @property
-    def class_name(self) -> str:
-        """The class in composed characters."""
-        return printable_name(self.folder.rpartition("/")[2])
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A name that is no candidate: its path, a reason code and, for people, a detail."""
-
-    path: str
-    reason: str
-    detail: str
-    folder: str = ""
-    """The class folder, as the source spells it; empty outside of one."""
 
 
 def note_parallel_trees(candidates: list[Candidate]) -> list[str]:
@@ -149,3 +110,64 @@ def check_no_class_is_lost(
         f"{path}: no photos in {', '.join(named)}; add photos that can be used, or remove the "
         f"folder{copy}"
     )
+
+
+def check_rejected(source: Path, rejected: pd.DataFrame, photos: int, prepare: Prepare) -> None:
+    """Raise a UserError with the count of each reason if too many photos are rejected."""
+    # A quotient, not a product: 29 / 100 is what 0.29 is read as; 0.29 * 100 is below 29.
+    if len(rejected) / photos <= prepare.max_rejected_fraction:
+        return
+    reasons = rejected["reason"].value_counts().sort_index()
+    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+    first = rejected.head(SHOWN).itertuples()
+    lines = "".join(f"\n  {photo.path}: {photo.reason}: {photo.detail}" for photo in first)
+    raise UserError(
+        f"{source}: {len(rejected)} of {photos} photos would be rejected ({counts}), more than "
+        f"params.yaml: prepare.max_rejected_fraction = {prepare.max_rejected_fraction:g} allows; "
+        f"fix or remove them, or allow more. The first are:{lines}"
+    )
+
+
+def check_classes(source: Path, photos: pd.DataFrame) -> None:
+    """Raise a UserError that names the classes of which every photo is rejected, and why."""
+    lost = [
+        f"{name!r} ({', '.join(sorted(set(reasons)))})"
+        for name, reasons in photos.groupby("class")["reason"]
+        if all(reasons)
+    ]
+    if lost:
+        raise UserError(
+            f"{source}: every photo of {', '.join(lost)} is rejected; "
+            "add photos that can be used, or remove the folder"
+        )
+
+
+def check_given_splits(source: Path, photos: pd.DataFrame) -> None:
+    """Raise a UserError that names a given split of which every photo is rejected, and why."""
+    for split, reasons in photos[photos["given"] != ""].groupby("given")["reason"]:
+        if all(reasons):
+            counts = ", ".join(f"{n} {reason}" for reason, n in reasons.value_counts().items())
+            raise UserError(
+                f"{source}: every photo of the given split {split} is rejected ({counts}); fix "
+                "them, or take the split's folder out"
+            )
+
+
+def note_missing_classes(source: Path, accepted: pd.DataFrame) -> list[str]:
+    """Return a line for each class that a given split lacks; a UserError if train lacks one."""
+    given = accepted[accepted["given"] != ""].groupby("given")["class"].unique()
+    lacking = {
+        split: sorted(set(accepted["class"]) - set(given[split]))
+        for split in SPLITS
+        if split in given.index
+    }
+    if lacking.get("train"):
+        raise UserError(
+            f"{source}: train has no photos of {', '.join(map(repr, lacking['train']))}, unlike "
+            "other splits; add some, or set prepare.given_splits: ignore in params.yaml"
+        )
+    return [
+        f"{split} has no photos of {', '.join(map(repr, names))}"
+        for split, names in lacking.items()
+        if names
+    ]

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from stages.common.errors import PhotoError
-from stages.photos.photo import Limits, decode_photo
 from stages.common.workers import start_worker
+from stages.photos.photo import Limits, decode_photo
 from stages.prepare.array import ArrayFile
 from stages.prepare.perceptual_hash import perceptual_hash
 

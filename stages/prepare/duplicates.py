@@ -13,8 +13,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from stages.prepare.hamming import pairs_within
-from stages.prepare.perceptual_hash import mirrored
+from stages.prepare.perceptual_hash import mirrored, pairs_within
 
 STRICTNESS = ("test", "validation", "train", "")
 """Splits in the order in which they keep photos that several have."""

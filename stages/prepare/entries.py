@@ -1,8 +1,11 @@
-"""A name in a folder or an archive of photos."""
+"""A name in a folder or an archive of photos, and what it may be: a candidate, or rejected."""
 
 import posixpath
 from dataclasses import dataclass
 from typing import Literal
+
+from stages.common.names import printable_name
+from stages.common.store import Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +39,45 @@ class Entry:
 def link_entry(name: str, text: str) -> Entry:
     """Return a symbolic link; its text is relative to the folder it is in."""
     return Entry(name, "link", target=posixpath.join(posixpath.dirname(name), text))
+
+
+Entries = dict[str, Entry]
+"""By normalized name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A file that may be a photo.
+
+    Attributes
+    ----------
+    path : str
+        As the manifest names it: ``class/.../file``, without a wrapping folder.
+    folder : str
+        The class folder, as the source spells it; the label, where a table names it.
+    entry : Entry
+        The file; for a link the one it points to.
+    split : Split or None
+        The split that it is given in.
+    """
+
+    path: str
+    folder: str
+    entry: Entry
+    split: Split | None = None
+
+    @property
+    def class_name(self) -> str:
+        """The class in composed characters."""
+        return printable_name(self.folder.rpartition("/")[2])
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A name that is no candidate: its path, a reason code and, for people, a detail."""
+
+    path: str
+    reason: str
+    detail: str
+    folder: str = ""
+    """The class folder, as the source spells it; empty outside of one."""

@@ -13,16 +13,13 @@ from pathlib import Path
 from stages.common.errors import UserError
 from stages.common.names import is_clutter, printable_name
 from stages.prepare.checks import (
-    Candidate,
-    Entries,
-    Rejected,
     check_links_to_folders,
     check_no_class_is_lost,
     check_paths_differ,
     check_table_is_meant,
     note_parallel_trees,
 )
-from stages.prepare.entries import Entry
+from stages.prepare.entries import Candidate, Entries, Entry, Rejected
 from stages.prepare.layout import Layout, find_folders, find_layout, is_unsafe
 from stages.prepare.sources import Source, open_source, read_entry
 from stages.prepare.table import TABLE, Label, read_table

@@ -1,19 +1,26 @@
 """From a source of photos to the finished store, in one readable chain."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from PIL import Image
 
-from stages.common.errors import UserError
 from stages.common.files import readable_os_errors
-from stages.photos.photo import Limits
 from stages.common.schema import Prepare
-from stages.common.store import SPLITS
 from stages.common.workers import cores
+from stages.photos.photo import Limits
 from stages.prepare.array import ArrayFile
+from stages.prepare.checks import (
+    check_classes,
+    check_given_splits,
+    check_rejected,
+    note_missing_classes,
+)
 from stages.prepare.decode import Decoded, Decoder
+from stages.prepare.decoding import decode_photos
 from stages.prepare.duplicates import (
     group_near_duplicates,
     list_alike,
@@ -23,8 +30,7 @@ from stages.prepare.duplicates import (
 from stages.prepare.listing import Listing, list_photos
 from stages.prepare.sheet import contact_sheet
 from stages.prepare.split import assign_splits
-from stages.prepare.decoding import decode_photos
-from stages.prepare.writing import write_store
+from stages.prepare.writing import count, write_store
 
 BYTES_PER_PIXEL = 8
 """No honest photo needs more: four channels of 16 bits."""
@@ -106,67 +112,6 @@ def prepare_store(
     return Outcome(listing.skipped, listing.classes, accepted, rejected, alike, picture, notes)
 
 
-def check_rejected(source: Path, rejected: pd.DataFrame, photos: int, prepare: Prepare) -> None:
-    """Raise a UserError with the count of each reason if too many photos are rejected."""
-    # A quotient, not a product: 29 / 100 is what 0.29 is read as; 0.29 * 100 is below 29.
-    if len(rejected) / photos <= prepare.max_rejected_fraction:
-        return
-    reasons = rejected["reason"].value_counts().sort_index()
-    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
-    first = rejected.head(SHOWN).itertuples()
-    lines = "".join(f"\n  {photo.path}: {photo.reason}: {photo.detail}" for photo in first)
-    raise UserError(
-        f"{source}: {len(rejected)} of {photos} photos would be rejected ({counts}), more than "
-        f"params.yaml: prepare.max_rejected_fraction = {prepare.max_rejected_fraction:g} allows; "
-        f"fix or remove them, or allow more. The first are:{lines}"
-    )
-
-
-def check_classes(source: Path, photos: pd.DataFrame) -> None:
-    """Raise a UserError that names the classes of which every photo is rejected, and why."""
-    lost = [
-        f"{name!r} ({', '.join(sorted(set(reasons)))})"
-        for name, reasons in photos.groupby("class")["reason"]
-        if all(reasons)
-    ]
-    if lost:
-        raise UserError(
-            f"{source}: every photo of {', '.join(lost)} is rejected; "
-            "add photos that can be used, or remove the folder"
-        )
-
-
-def check_given_splits(source: Path, photos: pd.DataFrame) -> None:
-    """Raise a UserError that names a given split of which every photo is rejected, and why."""
-    for split, reasons in photos[photos["given"] != ""].groupby("given")["reason"]:
-        if all(reasons):
-            counts = ", ".join(f"{n} {reason}" for reason, n in reasons.value_counts().items())
-            raise UserError(
-                f"{source}: every photo of the given split {split} is rejected ({counts}); fix "
-                "them, or take the split's folder out"
-            )
-
-
-def note_missing_classes(source: Path, accepted: pd.DataFrame) -> list[str]:
-    """Return a line for each class that a given split lacks; a UserError if train lacks one."""
-    given = accepted[accepted["given"] != ""].groupby("given")["class"].unique()
-    lacking = {
-        split: sorted(set(accepted["class"]) - set(given[split]))
-        for split in SPLITS
-        if split in given.index
-    }
-    if lacking.get("train"):
-        raise UserError(
-            f"{source}: train has no photos of {', '.join(map(repr, lacking['train']))}, unlike "
-            "other splits; add some, or set prepare.given_splits: ignore in params.yaml"
-        )
-    return [
-        f"{split} has no photos of {', '.join(map(repr, names))}"
-        for split, names in lacking.items()
-        if names
-    ]
-
-
 def _table(listing: Listing, decoded: list[Decoded], keep_splits: bool) -> pd.DataFrame:
     """Return a row per candidate, by path; ``given`` is the split it comes in, or empty."""
     table = pd.DataFrame(decoded, columns=list(Decoded._fields))
@@ -183,3 +128,48 @@ def _rejected(listing: Listing, photos: pd.DataFrame) -> pd.DataFrame:
     by_name = pd.DataFrame(listing.rejected, columns=columns)
     by_content = photos.loc[photos["reason"] != "", columns]
     return pd.concat([by_name, by_content]).sort_values(columns).reset_index(drop=True)
+
+
+def summarize(outcome: Outcome) -> dict[str, Any]:
+    """Return the content of metrics/prepare.json: nested dicts, which a metrics diff can follow."""
+    reasons = outcome.rejected["reason"].value_counts().sort_index()
+    accepted, rejected = len(outcome.accepted), len(outcome.rejected)
+    return {
+        "scanned": accepted + rejected + outcome.skipped,
+        "accepted": accepted,
+        "rejected": rejected,
+        "skipped": outcome.skipped,
+        "photos": count(outcome.accepted, outcome.classes),
+        "rejected_by_reason": {str(reason): int(number) for reason, number in reasons.items()},
+        "near_duplicates": near_duplicates(outcome.accepted),
+    }
+
+
+def near_duplicates(accepted: pd.DataFrame) -> dict[str, int]:
+    """Count groups of more than one photo, their photos, and the groups across classes."""
+    groups = accepted.groupby("group")["class"].agg(["size", "nunique"])
+    several = groups[groups["size"] > 1]
+    return {
+        "groups": len(several),
+        "photos": int(several["size"].sum()),
+        "groups_across_classes": int((several["nunique"] > 1).sum()),
+    }
+
+
+def describe(summary: dict[str, Any], notes: Sequence[str] = ()) -> str:
+    """Say the summary in a few lines."""
+    counts = "scanned {scanned} = accepted {accepted} + rejected {rejected} + skipped {skipped}"
+    lines = [counts.format(**summary)]
+    lines += [
+        f"{split}: " + ", ".join(f"{name} ({number})" for name, number in classes.items())
+        for split, classes in summary["photos"].items()
+    ]
+    lines += [
+        f"rejected: {number} {reason}" for reason, number in summary["rejected_by_reason"].items()
+    ]
+    near = summary["near_duplicates"]
+    lines.append(
+        f"near-duplicates: {near['photos']} photos in {near['groups']} groups, "
+        f"{near['groups_across_classes']} of them across classes"
+    )
+    return "\n".join([*lines, *(f"note: {note}" for note in notes)])

@@ -6,22 +6,19 @@ starts anew. Run it with ``python -m stages.train``, or through ``dvc repro``.
 """
 
 import os
-import sys
 from pathlib import Path
 
-import torch
-
-from stages.model.classifier import Classifier, ModelMeta
-from stages.model.device import choose_device, set_up_torch, why_bf16_is_slow
 from stages.common.errors import UserError, run_stage
 from stages.common.files import check_output_folders
-from stages.model.folder import save_classifier
 from stages.common.params import load_params
 from stages.common.schema import Params
 from stages.common.store import open_store
+from stages.model.classifier import Classifier
+from stages.model.device import choose_device, set_up_torch
+from stages.model.folder import save_classifier
 from stages.train.checkpoints import Checkpoints
 from stages.train.distributed import World, check_processes, is_launched, join_world
-from stages.train.initial import InitialModel, build_initial_model
+from stages.train.initial import announce, build_initial_model
 from stages.train.key import check_same_training, describe_training
 from stages.train.probe import Probe
 from stages.train.stopping import StopRequest, ignore_signals
@@ -62,7 +59,7 @@ def train(params: Params, world: World) -> None:
         ignore_signals()
         training.run(checkpoints, StopRequest())
         return
-    announce(training, start, params, world)
+    announce(start, len(training.train_set), params, world)
     stop = StopRequest()
     with checkpoints.locked():
         stop.listen()
@@ -71,41 +68,6 @@ def train(params: Params, world: World) -> None:
         network = training.run(checkpoints, stop)
         save_classifier(Classifier(network, start.meta))
         checkpoints.remove()
-
-
-def announce(training: Training | Probe, start: InitialModel, params: Params, world: World) -> None:
-    """Say what is about to be trained, and what a user should know before."""
-    warn_of_small_photos(start.meta)
-    warn_of_slow_precision(start, world.device)
-    if start.may_know_test_photos:
-        print(
-            f"warning: data/weights/{params.model.weights} was trained on another store; if that "
-            "had the same photos, split otherwise, it knows test photos, and the accuracy is too "
-            "high",
-            file=sys.stderr,
-        )
-    print(
-        f"{training.doing} {params.model.name} on {len(training.train_set)} photos, on {world} in "
-        f"{start.meta.precision}",
-        flush=True,
-    )
-
-
-def warn_of_small_photos(meta: ModelMeta) -> None:
-    """Say so if the store's photos are smaller than what the pretrained weights are made for."""
-    if meta.image_size_px < meta.input_size_px:
-        print(
-            f"warning: photos of {meta.image_size_px} px are scaled up to the {meta.input_size_px} "
-            f"px of the weights: set prepare.image_size_px to {meta.input_size_px}",
-            file=sys.stderr,
-        )
-
-
-def warn_of_slow_precision(start: InitialModel, device: torch.device) -> None:
-    """Say so if bfloat16 was asked for where single precision is as fast, or faster."""
-    reason = why_bf16_is_slow(device, start.network)
-    if start.meta.precision == "bf16" and reason:
-        print(f"warning: train.precision is bf16, but {reason}; set it to auto", file=sys.stderr)
 
 
 def is_fresh() -> bool:

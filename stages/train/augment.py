@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.model.classifier import ModelMeta
 from stages.common.schema import Train
-from stages.train.randomness import AUGMENTATION, epoch_generator
+from stages.model.classifier import ModelMeta
+from stages.train.schedule import AUGMENTATION, epoch_generator
 
 CROP_ASPECT = 4 / 3
 """A crop's width to its height is drawn between 1 / CROP_ASPECT and CROP_ASPECT."""

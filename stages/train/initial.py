@@ -1,16 +1,18 @@
 """The model that a training starts from, with random weights or pretrained ones."""
 
+import sys
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from stages.model.classifier import ModelMeta
-from stages.model.device import Precision, choose_precision
 from stages.common.errors import UserError
-from stages.model.flowernet import build_network
 from stages.common.schema import Params
 from stages.common.store import StoreMeta
+from stages.model.classifier import ModelMeta
+from stages.model.device import Precision, choose_precision, why_bf16_is_slow
+from stages.model.networks import build_network
+from stages.train.distributed import World
 from stages.train.pretrained import Pretrained, load_pretrained, load_pretrained_into
 
 
@@ -87,3 +89,38 @@ def model_meta(
         store_images_sha256=store_meta.images_sha256,
         store_manifest_sha256=store_meta.manifest_sha256,
     )
+
+
+def announce(start: InitialModel, n_photos: int, params: Params, world: World) -> None:
+    """Say what is about to be trained, and what a user should know before."""
+    warn_of_small_photos(start.meta)
+    warn_of_slow_precision(start, world.device)
+    if start.may_know_test_photos:
+        print(
+            f"warning: data/weights/{params.model.weights} was trained on another store; if that "
+            "had the same photos, split otherwise, it knows test photos, and the accuracy is too "
+            "high",
+            file=sys.stderr,
+        )
+    doing = "training" if params.train.epochs else "fitting only the head of"
+    print(
+        f"{doing} {params.model.name} on {n_photos} photos, on {world} in {start.meta.precision}",
+        flush=True,
+    )
+
+
+def warn_of_small_photos(meta: ModelMeta) -> None:
+    """Say so if the store's photos are smaller than what the pretrained weights are made for."""
+    if meta.image_size_px < meta.input_size_px:
+        print(
+            f"warning: photos of {meta.image_size_px} px are scaled up to the {meta.input_size_px} "
+            f"px of the weights: set prepare.image_size_px to {meta.input_size_px}",
+            file=sys.stderr,
+        )
+
+
+def warn_of_slow_precision(start: InitialModel, device: torch.device) -> None:
+    """Say so if bfloat16 was asked for where single precision is as fast, or faster."""
+    reason = why_bf16_is_slow(device, start.network)
+    if start.meta.precision == "bf16" and reason:
+        print(f"warning: train.precision is bf16, but {reason}; set it to auto", file=sys.stderr)

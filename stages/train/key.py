@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from stages.model.device import CPU_CAPS
 from stages.common.errors import UserError
-from stages.model.flowernet import TIMM
 from stages.common.schema import Params
 from stages.common.store import Store
 from stages.common.yaml12 import parse_yaml
+from stages.model.device import CPU_CAPS
+from stages.model.networks import TIMM
 from stages.train.distributed import World
 from stages.train.initial import InitialModel
 

@@ -14,12 +14,12 @@ import torch
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from stages.model.classifier import ModelMeta
 from stages.common.errors import UserError, first_line
 from stages.common.files import check_regular
-from stages.model.folder import read_model_meta
-from stages.model.flowernet import FLOWERNET, TIMM, default_weights, head_name
 from stages.common.schema import Model
+from stages.model.classifier import ModelMeta
+from stages.model.folder import read_model_meta
+from stages.model.networks import FLOWERNET, TIMM, default_weights, head_name
 
 WEIGHTS = Path("data/weights")
 

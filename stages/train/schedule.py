@@ -1,11 +1,15 @@
-"""What changes in the course of a training: image size, order of the photos, learning rate."""
+"""What changes in the course of a training: image size, order of the photos, learning rate.
+
+Random numbers come from generators seeded by (seed, epoch, purpose). None comes from a global
+state, except what PyTorch's own layers draw, and that state is seeded before every batch. So a
+resumed training draws what the uninterrupted one would have drawn.
+"""
 
 import math
 
 import numpy as np
 import numpy.typing as npt
-
-from stages.train.randomness import ORDER, epoch_generator
+import torch
 
 STEP_PX = 32
 """Image sizes grow in these steps; a smaller step gains too little to be worth its epochs."""
@@ -60,3 +64,20 @@ def warmup_cosine(step: int, warmup_steps: float, steps: int) -> float:
         return middle / warmup_steps
     share = (middle - warmup_steps) / (steps - warmup_steps)
     return (1 + math.cos(math.pi * min(share, 1))) / 2
+
+
+ORDER = 0
+AUGMENTATION = 1
+DROPOUT = 2
+"""The purposes: each has its own stream."""
+
+
+def epoch_generator(seed: int, epoch: int, purpose: int) -> np.random.Generator:
+    """Return the generator of an epoch, from 1, for one purpose."""
+    return np.random.default_rng([seed, epoch, purpose])
+
+
+def seed_dropout(seed: int, epoch: int, batch: int, rank: int) -> None:
+    """Seed PyTorch's global state, from which dropout draws, for one batch of one process."""
+    sequence = np.random.SeedSequence([seed, epoch, DROPOUT, batch, rank])
+    torch.manual_seed(int(sequence.generate_state(1)[0]))

@@ -1,20 +1,20 @@
-"""Everything that a training changes: weights, their average, optimizers, history."""
+"""What a training changes and a checkpoint holds: weights, their average, optimizers, history."""
 
 import copy
 from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
-from stages.model.device import autocast
 from stages.common.schema import Train
+from stages.model.device import autocast
 from stages.train.distributed import World
-from stages.train.ema import average_weights
-from stages.train.epoch_loss import EpochLoss
 from stages.train.history import Epoch, best_epoch
 from stages.train.initial import InitialModel
-from stages.train.loss import Loss
+from stages.train.loss import EpochLoss, Loss
 from stages.train.optimizer import build_optimizers, build_schedulers
 
 
@@ -90,3 +90,25 @@ class TrainState:
         self.epoch_loss = EpochLoss(len(self.history) + 1, self.world.device)
         self.epoch_loss.load_state_dict(state["epoch_loss"])
         self.best_weights = state["best_weights"]
+
+
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
+
+def average_weights(network: nn.Module, decay: float) -> AveragedModel:
+    """Return a copy of a network that follows it as an exponential moving average.
+
+    Update t, from 0, decays the average by min(decay, (1 + t) / (10 + t)), so that the random first
+    weights are soon forgotten. The running statistics of batch norms are averaged too.
+    """
+
+    def follow(averages: Tensors, weights: Tensors, _: Tensor | int) -> None:
+        if not averages[0].is_floating_point():  # batch norms count their batches
+            torch._foreach_copy_(averages, weights)
+            return
+        t = int(ema.n_averaged) - 1  # on the CPU: the argument is on the device, and would wait
+        torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + t) / (10 + t)))
+
+    ema = AveragedModel(network, multi_avg_fn=follow, use_buffers=True)
+    ema.n_averaged += 1  # the first weights count as the first average
+    return ema.eval().requires_grad_(False)

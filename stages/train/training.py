@@ -21,13 +21,20 @@ from stages.train.data import (
     to_gpu_if_fits,
 )
 from stages.train.distributed import World
-from stages.train.history import Epoch, best_epoch, is_out_of_patience, write_history
+from stages.train.history import (
+    EPOCH_HEADER,
+    Epoch,
+    best_epoch,
+    is_out_of_patience,
+    progress_bar,
+    show_duration,
+    show_epoch,
+    write_history,
+)
 from stages.train.initial import InitialModel
 from stages.train.loop import train_step, validate
 from stages.train.loss import build_loss
-from stages.train.progress import EPOCH_HEADER, progress_bar, show_duration, show_epoch
-from stages.train.randomness import seed_dropout
-from stages.train.schedule import draw_order, image_sizes
+from stages.train.schedule import draw_order, image_sizes, seed_dropout
 from stages.train.state import TrainState
 from stages.train.stopping import StopRequest
 
@@ -48,8 +55,6 @@ class Training:
     world : World
         Of several processes, only the main one writes.
     """
-
-    doing = "training"
 
     def __init__(
         self, start: InitialModel, store: Store, params: Train, runtime: Runtime, world: World

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from stages.common.store import Store
 from stages.model.classifier import Classifier
 from stages.model.flowernet import build_flowernet
-from stages.common.store import Store
 from tests.conftest import meta_of
 
 

@@ -9,14 +9,20 @@ import pytest
 from scipy.special import softmax
 from torch import nn
 
-from stages.model.classifier import Calibration, Classifier, Probabilities, temper
 from stages.common.errors import UserError
 from stages.common.store import Store
 from stages.evaluate import __main__ as evaluate
 from stages.evaluate.__main__ import calibrate
-from stages.evaluate.calibration import bin_by_confidence, calibration_error, fit_temperature
-from stages.evaluate.coverage import choose_threshold, coverage_curve, measure_answered
+from stages.evaluate.calibration import (
+    bin_by_confidence,
+    calibration_error,
+    choose_threshold,
+    coverage_curve,
+    fit_temperature,
+    measure_answered,
+)
 from stages.evaluate.predicting import check_view
+from stages.model.classifier import Calibration, Classifier, Probabilities, temper
 
 
 def true_model(photos: int, seed: int = 0) -> tuple[npt.NDArray[np.int64], Probabilities]:

@@ -10,9 +10,10 @@ from PIL import Image, ImageDraw
 
 from garden import scene
 from garden.photograph import photograph
-from stages.model.classifier import Classifier, ModelMeta, to_input
 from stages.evaluate.explain import activation_maps, spotlight
-from stages.model.flowernet import build_flowernet, build_network
+from stages.model.classifier import Classifier, ModelMeta, to_input
+from stages.model.flowernet import build_flowernet
+from stages.model.networks import build_network
 from stages.photos.photo import fit_square
 
 SIDE = 64

@@ -3,11 +3,11 @@
 import pandas as pd
 import pytest
 
-from stages.model.classifier import Calibration
 from stages.common.schema import Params
 from stages.common.store import Store
 from stages.evaluate.metrics import measure
 from stages.evaluate.model_card import model_card
+from stages.model.classifier import Calibration
 from tests.conftest import meta_of
 
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
-from stages.model.classifier import Classifier
-from stages.drawing import Section, Tile, draw, png
 from stages.common.errors import UserError
 from stages.common.schema import Params
 from stages.common.store import Store
+from stages.drawing import Section, Tile, draw, png
 from stages.evaluate import augmented, mistakes
 from stages.evaluate.augmented import choose, count_epochs, draw_augmented, spread, to_bytes
 from stages.evaluate.mistakes import draw_mistakes
+from stages.model.classifier import Classifier
 from stages.train.augment import Augmentation
 from tests.conftest import meta_of
 

@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
-from stages.model.classifier import Calibration, Classifier, ModelMeta, normalize, to_input
 from stages.common.errors import UserError
-from stages.model.folder import load_classifier, save_classifier
+from stages.model.classifier import Calibration, Classifier, ModelMeta, normalize, to_input
 from stages.model.flowernet import build_flowernet
+from stages.model.folder import load_classifier, save_classifier
 
 CPU = torch.device("cpu")
 Images = npt.NDArray[np.uint8]

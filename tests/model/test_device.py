@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from stages.model.device import CPU_CAPS, choose_device, choose_precision, set_up_torch
 from stages.common.errors import UserError
+from stages.model.device import CPU_CAPS, choose_device, choose_precision, set_up_torch
 
 CPU = torch.device("cpu")
 

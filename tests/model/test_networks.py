@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from stages.common.errors import UserError
-from stages.model.flowernet import build_flowernet, build_network, default_weights
+from stages.model.flowernet import build_flowernet
+from stages.model.networks import build_network, default_weights
 
 
 @pytest.mark.parametrize("size", [32, 64, 97, 128])
@@ -56,7 +57,6 @@ def test_an_encoder_of_timm_is_no_classification_network() -> None:
 
 
 def test_where_timm_is_missing_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "stages.model.timm_network", raising=False)
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(UserError, match=r"timm/\.\.\. needs .* not installed.*: pip install timm"):
         build_network("timm/test_resnet", width=32, classes=5)

@@ -10,8 +10,8 @@ import pytest
 import simplejpeg
 from PIL import Image, ImageOps
 
-from stages.photos import photo as module
 from stages.common.errors import PhotoError
+from stages.photos import photo as module
 from stages.photos.photo import Limits, decode_photo, fit_square, is_heic
 from tests.hazards import encoded, exif, gray_ramp, jpeg, photo, png_16_bit, png_header_of
 

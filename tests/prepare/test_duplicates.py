@@ -13,8 +13,7 @@ from stages.prepare.duplicates import (
     mark_leaks,
     mark_same_pixels,
 )
-from stages.prepare.hamming import _candidates, pairs_within
-from stages.prepare.perceptual_hash import mirrored, perceptual_hash
+from stages.prepare.perceptual_hash import _candidates, mirrored, pairs_within, perceptual_hash
 from tests.hazards import encoded, photo
 
 
@@ -96,7 +95,7 @@ def test_pairs_within_are_those_that_comparing_all_finds(bits):
 def test_pairs_within_are_the_same_when_compared_in_small_blocks(monkeypatch):
     prints = np.unique(np.random.default_rng(0).integers(0, 2**18, 500, dtype=np.uint64))
     expected = pairs_within(prints, prints, 5)
-    monkeypatch.setattr("stages.prepare.hamming.BLOCK", 64)
+    monkeypatch.setattr("stages.prepare.perceptual_hash.BLOCK", 64)
     np.testing.assert_array_equal(pairs_within(prints, prints, 5), expected)
 
 
@@ -110,11 +109,11 @@ def test_only_photos_with_a_similar_band_are_compared(bits, most, monkeypatch):
             sizes.append(len(i))
             yield i, j
 
-    monkeypatch.setattr("stages.prepare.hamming._candidates", counted)
+    monkeypatch.setattr("stages.prepare.perceptual_hash._candidates", counted)
     pairs_within(prints, prints, bits)
     assert sum(sizes) < most * 4 * len(prints) ** 2
     sizes.clear()
-    monkeypatch.setattr("stages.prepare.hamming.BLOCK", 200)
+    monkeypatch.setattr("stages.prepare.perceptual_hash.BLOCK", 200)
     pairs_within(prints, prints, bits)
     assert max(sizes) < 250  # a block, and the photos of one more value
     assert len(sizes) < 4000  # not one for each photo

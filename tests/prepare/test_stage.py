@@ -14,16 +14,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from stages.drawing import png
 from stages.common.errors import UserError
-from stages.photos.photo import Limits
 from stages.common.store import open_store
+from stages.drawing import png
+from stages.photos.photo import Limits
 from stages.prepare import __main__ as command
 from stages.prepare.array import ArrayFile
+from stages.prepare.checks import check_rejected
 from stages.prepare.decode import Decoder
 from stages.prepare.sources import Folder
-from stages.prepare.stage import Outcome, check_rejected, prepare_store
-from stages.prepare.summary import describe, summarize
+from stages.prepare.stage import Outcome, describe, prepare_store, summarize
 from stages.prepare.writing import train_statistics
 from tests.conftest import ROOT
 from tests.hazards import HAZARDS, Hazard, photo, plant, plant_clean, settings, write

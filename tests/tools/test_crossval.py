@@ -21,7 +21,7 @@ from tools.crossval.page import compare, measure_folds, measure_pool, summarize,
 from tools.crossval.pool import Pool, pool_folds
 from tools.crossval.runs import FoldRun, choose_runs, digest, find_runs
 from tools.crossval.suspects import draw_suspects, find_suspects
-from tools.report.paired import compare_predictions
+from tools.report.comparison import compare_predictions
 
 PARAMS = {"train.lr": 0.1, "prepare.seed": 0}
 

@@ -9,8 +9,8 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.project import Project
-from tools.doctor import checks
-from tools.doctor.checks import CHECKS
+from tools import doctor
+from tools.doctor import CHECKS
 
 
 def lines(shown: str) -> dict[str, tuple[str, str]]:
@@ -83,7 +83,7 @@ def test_a_package_that_the_lock_has_otherwise_is_named(tmp_path: Path) -> None:
         "nowhere-to-be-found==1 ; python_version >= '3' \\\n    --hash=sha256:00\n"
         "only-elsewhere==1 ; sys_platform == 'nowhere' \\\n    --hash=sha256:00\n"
     )
-    found = checks.environment(lock)
+    found = doctor.environment(lock)
     assert found.level == "note"
     assert found.text.startswith("2 of 2 packages are not as in")
     assert "no nowhere-to-be-found" in found.text
@@ -95,17 +95,17 @@ def test_pytorch_for_the_cpu_needs_no_libraries_for_gpus(
     lock = tmp_path / "requirements.lock"
     lock.write_text("torch==2.0.0\nnvidia-cublas==13\ntriton==3.9\n")
     builds = {"torch": "2.0.0"}
-    monkeypatch.setattr(checks, "installed", builds.get)
-    assert checks.environment(lock).text.startswith("2 of 3 packages are not as in")
+    monkeypatch.setattr(doctor, "installed", builds.get)
+    assert doctor.environment(lock).text.startswith("2 of 3 packages are not as in")
     builds["torch"] = "2.0.0+cpu"
-    assert checks.environment(lock).text.startswith("all 1 packages are as in")
+    assert doctor.environment(lock).text.startswith("all 1 packages are as in")
 
 
 def test_little_space_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "FREE_GIGABYTES", 10**9)
-    assert checks.disk().level == "BAD"
+    monkeypatch.setattr(doctor, "FREE_GIGABYTES", 10**9)
+    assert doctor.disk().level == "BAD"
 
 
 def test_an_old_python_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "OLDEST_PYTHON", (99, 0))
-    assert checks.python().level == "BAD"
+    monkeypatch.setattr(doctor, "OLDEST_PYTHON", (99, 0))
+    assert doctor.python().level == "BAD"

@@ -10,18 +10,17 @@ import onnxruntime
 import pytest
 import torch
 
-from stages.model.classifier import Calibration, Classifier, ModelMeta
 from stages.common.errors import UserError
-from stages.model.folder import load_classifier, save_classifier
-from stages.model.flowernet import build_flowernet, build_network
 from stages.common.store import Store
 from stages.evaluate.predicting import check_fit
+from stages.model.classifier import Calibration, Classifier, ModelMeta
+from stages.model.flowernet import build_flowernet
+from stages.model.folder import load_classifier, save_classifier
+from stages.model.networks import build_network
 from tests.conftest import ROOT
 from tools.export import __main__ as command
-from tools.export import compare as comparing
 from tools.export import convert as converting
-from tools.export.compare import TOLERANCE, compare
-from tools.export.convert import convert
+from tools.export.convert import TOLERANCE, compare, convert
 
 CPU = torch.device("cpu")
 
@@ -154,7 +153,7 @@ def test_what_is_not_a_number_does_not_agree(
         classifier.network.get_parameter("head.bias").data[0] = float("nan")
         message = "network's output is not finite"
     else:
-        monkeypatch.setattr(comparing, "run", lambda *_: np.full((10, 2), np.nan))
+        monkeypatch.setattr("tools.export.convert.run", lambda *_: np.full((10, 2), np.nan))
         message = "ONNX Runtime and PyTorch do not agree"
     with pytest.raises(UserError, match=message):
         compare(content, classifier, store)

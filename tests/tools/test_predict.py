@@ -13,14 +13,14 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
-from stages.model.classifier import Calibration, Classifier, ModelMeta, normalize
 from stages.common.errors import UserError
-from stages.model.folder import CALIBRATION, save_classifier
-from stages.model.flowernet import build_flowernet
 from stages.common.schema import Params
 from stages.common.store import Store, open_store
 from stages.evaluate.__main__ import tabulate
 from stages.evaluate.predicting import predict as predict_test_split
+from stages.model.classifier import Calibration, Classifier, ModelMeta, normalize
+from stages.model.flowernet import build_flowernet
+from stages.model.folder import CALIBRATION, save_classifier
 from stages.prepare.stage import prepare_store
 from tests.conftest import ROOT
 from tools.predict.__main__ import main

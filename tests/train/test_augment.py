@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from stages.model.classifier import normalize
 from stages.common.schema import Params, Train
 from stages.common.store import Store
+from stages.model.classifier import normalize
 from stages.train.augment import (
     DISTORTIONS,
     Augmentation,

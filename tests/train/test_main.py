@@ -4,13 +4,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages.model.classifier import ModelMeta
-from stages.model.device import cpu_multiplies_bf16
 from stages.common.errors import UserError
 from stages.common.schema import Params
 from stages.common.store import Store
-from stages.train.__main__ import is_fresh, warn_of_slow_precision, warn_of_small_photos
-from stages.train.initial import build_initial_model
+from stages.model.classifier import ModelMeta
+from stages.model.device import cpu_multiplies_bf16
+from stages.train.__main__ import is_fresh
+from stages.train.initial import build_initial_model, warn_of_slow_precision, warn_of_small_photos
 from tests.project import Project
 
 

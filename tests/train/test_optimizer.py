@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from stages.model.flowernet import build_flowernet
 from stages.common.schema import Params
+from stages.model.flowernet import build_flowernet
 from stages.train.optimizer import (
     MOMENTUM,
     Muon,

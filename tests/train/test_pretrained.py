@@ -16,11 +16,12 @@ import torchvision.models as zoo
 from safetensors.torch import save_file
 from torch import nn
 
-from stages.model.classifier import ModelMeta
 from stages.common.errors import UserError
-from stages.model.flowernet import DefaultWeights, build_flowernet, build_network
 from stages.common.schema import Model, Params
 from stages.common.store import Store
+from stages.model.classifier import ModelMeta
+from stages.model.flowernet import build_flowernet
+from stages.model.networks import DefaultWeights, build_network
 from stages.train.initial import build_initial_model
 from stages.train.pretrained import load_pretrained, load_pretrained_into
 

@@ -9,15 +9,14 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn import functional as F
 
-from stages.model.classifier import to_input
 from stages.common.errors import UserError
-from stages.model.flowernet import build_network
 from stages.common.schema import Params, Runtime
 from stages.common.store import Store
+from stages.model.classifier import to_input
+from stages.model.networks import build_network
 from stages.train.distributed import World
-from stages.train.head import features_of, linear_head, measure, minimize, plain_head
 from stages.train.initial import InitialModel
-from stages.train.probe import Probe
+from stages.train.probe import Probe, features_of, linear_head, measure, minimize, plain_head
 from stages.train.stopping import Stopped, StopRequest
 from tests.conftest import meta_of
 from tests.train.conftest import new_checkpoints, small_network

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from stages.model.device import Precision
 from stages.common.errors import UserError
 from stages.common.params import load_params
 from stages.common.schema import Params, Runtime, Train
 from stages.common.store import Store
+from stages.model.device import Precision
 from stages.train.distributed import World
 from stages.train.history import best_epoch
 from stages.train.initial import InitialModel

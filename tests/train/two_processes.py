@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from stages.model.classifier import ModelMeta
-from stages.model.device import set_up_torch
 from stages.common.params import load_params
 from stages.common.store import open_store
+from stages.model.classifier import ModelMeta
+from stages.model.device import set_up_torch
 from stages.train.checkpoints import Checkpoints
 from stages.train.distributed import join_world
 from stages.train.initial import InitialModel, model_meta

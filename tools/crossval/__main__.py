@@ -24,20 +24,20 @@ from typing import Any
 
 import pandas as pd
 
-from stages.drawing import png
 from stages.common.errors import UserError, run_stage
 from stages.common.files import write_bytes, write_csv, write_json
 from stages.common.params import PARAMS_FILE, load_params
 from stages.common.schema import FOLDS_SLACK, Prepare
 from stages.common.store import STORE, open_store
+from stages.drawing import png
 from stages.evaluate.metrics import DECIMALS
 from tools.crossval.page import compare, describe_missing, measure_pool, summarize, write_page
 from tools.crossval.pool import Pool, pool_folds
 from tools.crossval.runs import FOLD, FoldRun, choose_runs, digests_here, find_runs
 from tools.crossval.suspects import draw_suspects, find_suspects
+from tools.report.comparison import Paired, compare_predictions
 from tools.report.git import file_at, find_commit, tracks
 from tools.report.markdown import plain
-from tools.report.paired import Paired, compare_predictions
 from tools.report.snapshot import (
     WEIGHTS,
     ContentError,

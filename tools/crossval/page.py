@@ -6,8 +6,8 @@ import numpy as np
 
 from stages.evaluate.metrics import DECIMALS, accuracy_interval, measure
 from tools.crossval.pool import Pool
+from tools.report.comparison import GAINED, LOST, Paired, mcnemar_exact, show_p_value
 from tools.report.markdown import code, listed, plural, table
-from tools.report.paired import GAINED, LOST, Paired, mcnemar_exact, show_p_value
 
 
 def measure_pool(pool: Pool) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from stages.model.classifier import Probabilities
 from stages.common.errors import UserError
+from stages.model.classifier import Probabilities
 from tools.crossval.runs import FoldRun, read_probabilities
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages.model.classifier import Probabilities
 from stages.common.errors import UserError
+from stages.model.classifier import Probabilities
 from tools.report.git import experiments, file_at
 from tools.report.snapshot import WEIGHTS, ContentError, file_here, read_file, read_lock
 

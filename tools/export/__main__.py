@@ -12,12 +12,12 @@ from pathlib import Path
 
 import torch
 
-from stages.model.device import set_up_torch
 from stages.common.errors import UserError, run_stage
 from stages.common.files import write_bytes
-from stages.model.folder import load_classifier
 from stages.common.store import STORE, open_store
 from stages.evaluate.predicting import check_fit
+from stages.model.device import set_up_torch
+from stages.model.folder import load_classifier
 
 REFERENCE = Path(__file__).with_name("reference.py")
 """A program of its own, which is copied: it imports nothing of the project."""
@@ -30,8 +30,7 @@ def main() -> None:
     options = parse_options()
     check_extra()
     # Not at the top: the packages of the extra may be missing.
-    from tools.export.compare import compare
-    from tools.export.convert import convert
+    from tools.export.convert import compare, convert
 
     set_up_torch(torch.get_num_threads())
     classifier = load_classifier(options.model, torch.device("cpu"))

@@ -12,8 +12,7 @@ from pathlib import Path
 from stages.common.errors import run_stage
 from stages.common.files import write_bytes
 from tools.report.comparison import compare
-from tools.report.page import write_page
-from tools.report.verdict import give_verdict
+from tools.report.page import give_verdict, write_page
 
 PAGE = "report.md"
 STALE = 3

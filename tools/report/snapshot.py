@@ -17,13 +17,18 @@ from pydantic import BaseModel, BeforeValidator, TypeAdapter, ValidationError
 from stages.common.store import STORE
 from stages.common.yaml12 import parse_yaml
 from tools.report.markdown import code
-from tools.report.metrics import Numbers
+
+Numbers = dict[str, int | float]
+"""Dotted name, such as ``classes.rose.f1``, to number; an int is a count."""
 
 LARGEST_FILE, LARGEST_TABLE = 2_000_000, 20_000_000
 """Bytes of a file that is parsed, and of one that is a CSV table."""
+
 LARGEST_NUMBER = 10**12
+
 DEEPEST, LONGEST_PREFIX = 8, 200
 """Bounds of nested names; without them, a file of 2 MB could make dotted names of gigabytes."""
+
 LONGEST_PROBLEM = 160
 
 WEIGHTS = PurePath("data/weights")

@@ -15,10 +15,10 @@ from tools.report.markdown import (
     code,
 )
 from tools.report.page import (
+    give_verdict,
     write_page,
 )
 from tools.report.staleness import Staleness
-from tools.report.verdict import give_verdict
 
 HOSTILE = {
     "HTML": "<img src=x onerror=alert(1)><details open>",

@@ -4,6 +4,7 @@ import unicodedata
 
 import pytest
 
+from tools.report.comparison import signed
 from tools.report.markdown import (
     MINUS,
     MOST_ROWS,
@@ -14,7 +15,6 @@ from tools.report.markdown import (
     plural,
     table,
 )
-from tools.report.metrics import signed
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from tests.tools.report.sides import (
 )
 from tools.report.page import (
     describe_params,
+    give_verdict,
     write_page,
 )
 from tools.report.snapshot import read_snapshot
-from tools.report.verdict import give_verdict
 
 ODD_JSON: dict[str, object] = {
     "nothing": b"",

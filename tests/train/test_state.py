@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from stages.train.ema import average_weights
+from stages.train.state import average_weights
 
 
 def test_average_by_hand() -> None:

@@ -1,1 +1,0 @@
-"""Says whether this machine and this clone are fine: ``make doctor``."""
