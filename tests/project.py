@@ -12,7 +12,6 @@ import yaml
 from tests.conftest import ROOT, change_params
 
 OUTPUTS = [
-    "data/dvc.lock",
     "data/test_probabilities.csv",
     "dvc.lock",
     "metrics/calibration.csv",
@@ -102,7 +101,7 @@ class Project:
             shutil.rmtree(self.folder / name, ignore_errors=True)
         for name in (".dvc/cache", ".dvc/tmp"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
-        for name in ("dvc.lock", "data/dvc.lock", "data/test_probabilities.csv"):
+        for name in ("dvc.lock", "data/.demo.json", "data/test_probabilities.csv"):
             (self.folder / name).unlink(missing_ok=True)
 
     def copy(self, folder: Path) -> "Project":
@@ -116,14 +115,7 @@ def make_project(folder: Path, changes: dict[str, dict[str, Any]]) -> Project:
     (folder / "data").mkdir(parents=True)
     for name in ("stages", "tools", "garden"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in (
-        "params.yaml",
-        "dvc.yaml",
-        ".dvcignore",
-        ".gitattributes",
-        ".gitignore",
-        "data/dvc.yaml",
-    ):
+    for name in ("params.yaml", "dvc.yaml", ".dvcignore", ".gitattributes", ".gitignore"):
         shutil.copy(ROOT / name, folder / name)
     shutil.copy(ROOT / "data/.gitignore", folder / "data")
     (folder / "data/weights").mkdir()

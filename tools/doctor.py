@@ -145,10 +145,11 @@ def photos() -> Finding:
     """Look for the photos."""
     from stages.common.names import printable_name
     from stages.common.params import load_params
+    from stages.common.schema import GARDEN
 
     path = Path(load_params().data.photos)
     shown = printable_name(str(path))
-    if path == Path("data/demo") and not path.exists():
+    if str(path) == GARDEN:
         return Finding("ok", "the built-in garden; `dvc repro` draws it")
     if not path.exists():
         return Finding("BAD", f"data.photos: {shown} does not exist; name a folder or an archive")

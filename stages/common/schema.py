@@ -5,7 +5,7 @@ in the file is one that ``dvc params diff`` cannot show.
 """
 
 import math
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -24,15 +24,22 @@ class Section(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+GARDEN = "garden"
+"""What ``data.photos`` says for the built-in garden: the folder of the package that draws it."""
+
+DRAWN = Path("data/demo")
+"""Where its photos are."""
+
+
 class Data(Section):
     """Where the photos are."""
 
     photos: Annotated[str, Field(min_length=1)]
-    """A folder or a .tar, .tar.gz, .tgz or .zip archive; docs/photos.md has its layouts."""
+    """A folder or a .tar, .tar.gz, .tgz or .zip archive, or ``garden``."""
 
 
 class Garden(Section):
-    """The built-in garden that data/dvc.yaml draws."""
+    """The built-in garden, which prepare has drawn."""
 
     seed: Seed
     photos_per_species: Annotated[int, Field(ge=1, le=100_000)]

@@ -4,11 +4,15 @@ Imports little, because every worker process imports it.
 """
 
 import os
+import runpy
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import connection, get_context, parent_process
+
+from stages.common.errors import UserError
 
 
 def cores() -> int:
@@ -34,6 +38,24 @@ def worker_pool(workers: int, start: Callable[[], None] = start_worker) -> Proce
     and there are some: a progress bar's, numpy's, a test runner's.
     """
     return ProcessPoolExecutor(workers, get_context("spawn"), start)
+
+
+def run_module(name: str) -> None:
+    """Run ``python -m name`` in a process that ends with this one; leave if it fails."""
+    process = get_context("spawn").Process(target=_run_module, args=(name,))
+    process.start()
+    process.join()
+    code = process.exitcode or 0
+    if code < 0:
+        killer = signal.Signals(-code).name
+        raise UserError(f"{name}: its process was killed by {killer}; run the same command again")
+    if code:
+        sys.exit(code)  # it has said why
+
+
+def _run_module(name: str) -> None:
+    start_worker()
+    runpy.run_module(name, run_name="__main__", alter_sys=True)
 
 
 def _end_with_parent() -> None:

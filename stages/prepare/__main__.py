@@ -1,7 +1,9 @@
 """Photos to the store.
 
-Reads the photos that ``data.photos`` names; writes data/prepared, metrics/prepare.json and
-metrics/photos.png. Run it with ``python -m stages.prepare``.
+Reads the photos that ``data.photos`` names; those of the built-in garden are drawn first. Writes
+data/prepared, metrics/prepare.json and metrics/photos.png.
+
+Run it with ``python -m stages.prepare``, or through ``dvc repro``.
 """
 
 from pathlib import Path
@@ -9,7 +11,9 @@ from pathlib import Path
 from stages.common.errors import run_stage
 from stages.common.files import check_output_folders, new_folder, write_bytes, write_json
 from stages.common.params import load_params
+from stages.common.schema import DRAWN, GARDEN
 from stages.common.store import STORE
+from stages.common.workers import run_module
 from stages.drawing import png
 from stages.prepare.stage import describe, prepare_store, summarize
 
@@ -21,8 +25,12 @@ def main() -> None:
     """Make the store, and say what became of the photos."""
     params = load_params()
     check_output_folders()
+    photos = Path(params.data.photos)
+    if params.data.photos == GARDEN:
+        run_module(GARDEN)
+        photos = DRAWN
     with new_folder(STORE) as folder:
-        outcome = prepare_store(Path(params.data.photos), params.prepare, folder)
+        outcome = prepare_store(photos, params.prepare, folder)
         summary = summarize(outcome)
         write_json(SUMMARY, summary)
         write_bytes(PICTURE, png(outcome.picture))

@@ -11,13 +11,15 @@ import torch
 from stages.common.errors import UserError
 from stages.common.schema import Params
 from stages.common.store import Store
-from stages.common.yaml12 import parse_yaml
 from stages.model.device import CPU_CAPS
 from stages.model.networks import TIMM
 from stages.train.distributed import World
 from stages.train.initial import InitialModel
 
-PROJECT = Path(__file__).parents[2]
+STAGES = Path(__file__).parents[1]
+
+ROOMS = ("common", "model", "train")
+"""The folders that train imports from."""
 
 AS_THEY_TURN_OUT = {"device", "precision"}
 """Parameters that are in the key by what they mean on this machine."""
@@ -80,13 +82,14 @@ def cpu_features() -> list[str]:
 
 
 def code_digests() -> dict[str, str]:
-    """Return the sha256 of every module that the stage depends on, by dvc.yaml's own list."""
-    stage = parse_yaml((PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]["train"]
-    paths = [PROJECT / dep for dep in stage["deps"] if dep.startswith("stages/")]
+    """Return the sha256 of every module in the folders that dvc.yaml has as deps of train."""
     modules = [
-        module for path in paths for module in ([path] if path.is_file() else path.rglob("*.py"))
+        STAGES / "__init__.py",
+        *(m for room in ROOMS for m in (STAGES / room).rglob("*.py")),
     ]
     return {
-        module.relative_to(PROJECT).as_posix(): hashlib.sha256(module.read_bytes()).hexdigest()
+        module.relative_to(STAGES.parent).as_posix(): hashlib.sha256(
+            module.read_bytes()
+        ).hexdigest()
         for module in sorted(modules)
     }

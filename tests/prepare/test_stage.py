@@ -255,7 +255,7 @@ def test_a_hundred_classes_make_a_picture_of_bounded_size(tmp_path: Path):
 def project(few: Path, tmp_path: Path, monkeypatch) -> Path:
     """A folder with params.yaml that names a few clean photos."""
     text = (ROOT / "params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text(text.replace("data/demo", "few"))
+    (tmp_path / "params.yaml").write_text(text.replace("photos: garden", "photos: few"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -1,8 +1,5 @@
-from pathlib import Path
-
 import pytest
 import torch
-import yaml
 
 from stages.common.errors import UserError
 from stages.common.schema import Params
@@ -34,9 +31,7 @@ def test_every_module_that_the_stage_imports_is_in_the_key(params: Params, store
     imported = closure(ROOT / "stages/train/__main__.py")
     code = key(params, store)["code"]
     assert isinstance(code, dict)
-    assert {path.relative_to(ROOT).as_posix() for path in imported} - set(code) == {
-        "stages/common/__init__.py"  # nothing but a docstring
-    }
+    assert {path.relative_to(ROOT).as_posix() for path in imported} == set(code)
 
 
 def test_parameters_that_change_no_result_are_not_in_the_key(params: Params, store: Store) -> None:
@@ -83,14 +78,6 @@ def test_two_models_of_gpu_have_two_keys(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Model A")
     assert device_name(torch.device("cuda")) == "Model A"
     assert device_name(CPU) == "cpu"
-
-
-def test_the_key_follows_dvc_yaml(params: Params, store: Store) -> None:
-    stage = yaml.safe_load(Path(ROOT / "dvc.yaml").read_text())["stages"]["train"]
-    listed = [dep for dep in stage["deps"] if dep.startswith("stages/common")]
-    code = key(params, store)["code"]
-    assert isinstance(code, dict)
-    assert set(listed) <= set(code)
 
 
 def test_a_process_with_other_photos_is_refused(params: Params, store: Store) -> None:
