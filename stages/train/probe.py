@@ -6,9 +6,12 @@ inputs of its head; the head is then a logistic regression on them.
 
 import copy
 import time
+import warnings
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -39,13 +42,18 @@ from stages.train.history import (
     write_history,
 )
 from stages.train.initial import InitialModel
-from stages.train.loss import Loss, build_loss
+from stages.train.loss import class_weights
 from stages.train.stopping import StopRequest
+
+Floats = npt.NDArray[np.float64]
 
 SPLITS: tuple[Split, ...] = ("train", "validation")
 
 PENALTIES = (0.1, 0.03, 0.01, 0.003, 0.001)
-"""Weights of the squared norm in the loss; the validation split chooses among them."""
+"""Weights of half the squared norm in the mean loss; the validation split chooses among them."""
+
+MOST_STEPS = 200
+"""Of L-BFGS, for each penalty."""
 
 
 class Probe:
@@ -85,12 +93,6 @@ class Probe:
         self.labels = {
             split: torch.from_numpy(store.labels[store.indices(split)]) for split in SPLITS
         }
-        self.loss_fn = build_loss(
-            self.labels["train"].numpy(),
-            params.class_balance,
-            params.label_smoothing,
-            torch.device("cpu"),
-        )
         self.features: dict[Split, list[Tensor]] = {split: [] for split in SPLITS}
         """Of each batch so far: photos, then their mirror images; float32 (2, B, D)."""
 
@@ -137,19 +139,13 @@ class Probe:
         stop : StopRequest
         """
         labels, val_labels = self.labels["train"], self.labels["validation"]
-        # Standardized features, so that one penalty suits them all.
-        mean, std = train.mean(dim=(0, 1)), train.std(dim=(0, 1)).clamp_min(1e-6)
-        standardized = (train - mean) / std
-        head = nn.Linear(len(mean), self.head.out_features, self.head.bias is not None)
-        for weight in head.parameters():
-            nn.init.zeros_(weight)
+        balance = class_weights(np.bincount(labels.numpy()), self.params.class_balance)
         rows, heads = [], []
-        for penalty in PENALTIES:
-            minimize(head, standardized, labels, self.loss_fn, penalty)
+        for head in fit_heads(self.head, train, labels, torch.from_numpy(balance)[labels]):
             stop.leave_if_asked("the fit of the head")
-            heads.append(plain_head(head, mean, std))
-            train_loss, _ = measure(heads[-1], train, labels)
-            rows.append(Epoch(0, train_loss, *measure(heads[-1], validation, val_labels), 0.0))
+            train_loss, _ = measure(head, train, labels)
+            rows.append(Epoch(0, train_loss, *measure(head, validation, val_labels), 0.0))
+            heads.append(head)
         best = rows.index(best_epoch(rows))
         self.head.load_state_dict(heads[best].state_dict())
         print(f"fitted with a penalty of {PENALTIES[best]:g} on the head's squared weights")
@@ -201,10 +197,6 @@ class Probe:
         return sum(batch.shape[1] for batches in self.features.values() for batch in batches)
 
 
-STEPS = 50
-"""L-BFGS steps for each penalty; each starts from the result of the one before."""
-
-
 def linear_head(network: nn.Module, meta: ModelMeta) -> nn.Linear:
     """Return the linear layer that a network ends in.
 
@@ -238,32 +230,55 @@ def features_of(network: nn.Module, head: nn.Module, inputs: Tensor) -> Tensor:
     return seen[-1]
 
 
-def minimize(
-    head: nn.Linear, features: Tensor, labels: Tensor, loss_fn: Loss, penalty: float
-) -> None:
-    """Fit a head to features of shape (views, N, D), with L-BFGS on all of them at once."""
-    inputs, targets = features.flatten(0, 1), labels.repeat(len(features))
-    optimizer = torch.optim.LBFGS(
-        head.parameters(), max_iter=STEPS, tolerance_grad=1e-5, line_search_fn="strong_wolfe"
+def fit_heads(
+    like: nn.Linear, features: Tensor, labels: Tensor, weights: Tensor
+) -> Iterator[nn.Linear]:
+    """Fit a head with each of PENALTIES, each fit starting from the result of the one before.
+
+    Features are standardized for the fit, so that one penalty suits them all; the heads take them
+    as they are. One thread computes, so that the bytes do not depend on the machine's cores.
+
+    Parameters
+    ----------
+    like : Linear
+        Of D inputs.
+    features : float32 tensor of shape (views, N, D)
+    labels : int64 tensor of shape (N,)
+    weights : float32 tensor of shape (N,)
+        What each photo counts; their mean is 1.
+    """
+    # Imported here, because it takes a second, which other trainings save.
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
+
+    mean, std = features.mean(dim=(0, 1)), features.std(dim=(0, 1)).clamp_min(1e-6)
+    inputs = ((features - mean) / std).flatten(0, 1).double().numpy()
+    targets, counts = labels.repeat(len(features)).numpy(), weights.repeat(len(features)).numpy()
+    regression = LogisticRegression(
+        fit_intercept=like.bias is not None, max_iter=MOST_STEPS, warm_start=True
     )
-
-    def closure() -> float:
-        optimizer.zero_grad()
-        loss = loss_fn(head(inputs), targets) + penalty / 2 * head.weight.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss.item()
-
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    for penalty in PENALTIES:
+        regression.set_params(C=1 / (penalty * len(inputs)))  # it sums the losses
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # that it took MOST_STEPS: near the end, any step will do
+            regression.fit(inputs, targets, counts)
+        yield plain_head(like, regression.coef_, regression.intercept_, mean, std)
 
 
 @torch.no_grad()
-def plain_head(head: nn.Linear, mean: Tensor, std: Tensor) -> nn.Linear:
-    """Return the head that does to features what `head` does to standardized ones."""
-    plain = copy.deepcopy(head)
-    plain.weight.div_(std)
-    if plain.bias is not None:
-        plain.bias.sub_(plain.weight @ mean)
-    return plain
+def plain_head(
+    like: nn.Linear, coefficients: Floats, intercepts: Floats, mean: Tensor, std: Tensor
+) -> nn.Linear:
+    """Return a head that does to features what a regression does to standardized ones."""
+    if len(coefficients) == 1:  # of two classes it knows the difference
+        coefficients, intercepts = (np.stack([-x[0], x[0]]) / 2 for x in (coefficients, intercepts))
+    head = copy.deepcopy(like)
+    head.weight.copy_(torch.from_numpy(coefficients) / std)
+    if head.bias is not None:
+        head.bias.copy_(torch.from_numpy(intercepts) - head.weight.double() @ mean.double())
+    return head
 
 
 @torch.no_grad()

@@ -5,7 +5,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn import functional as F
 
@@ -16,7 +15,7 @@ from stages.model.classifier import to_input
 from stages.model.networks import build_network
 from stages.train.distributed import World
 from stages.train.initial import InitialModel
-from stages.train.probe import Probe, features_of, linear_head, measure, minimize, plain_head
+from stages.train.probe import PENALTIES, Probe, features_of, fit_heads, linear_head, measure
 from stages.train.stopping import Stopped, StopRequest
 from tests.conftest import meta_of
 from tests.train.conftest import new_checkpoints, small_network
@@ -110,25 +109,39 @@ def test_a_checkpoint_without_sense_is_one_clear_line(
         new_probe(store, params).run(new_checkpoints(), StopRequest())
 
 
-def test_the_fit_is_that_of_a_logistic_regression() -> None:
-    """scikit-learn minimizes C * sum of losses + |w|^2 / 2."""
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("bias", [True, False])
+def test_each_head_minimizes_the_weighted_mean_loss_and_its_penalty(
+    n_classes: int, bias: bool
+) -> None:
+    """At the minimum, the gradient with respect to weights of standardized features is 0."""
     random = torch.Generator().manual_seed(0)
-    features = torch.randn(1, 200, 6, generator=random)
-    labels = (features[0] @ torch.randn(6, 3, generator=random)).argmax(dim=1)
+    features = 3 * torch.randn(2, 200, 6, generator=random) + 7
+    directions = torch.randn(6, n_classes, generator=random)
+    labels = ((features[0] - 7) @ directions).argmax(dim=1)
     labels[::7] = 0  # so that no line divides the classes
-    head = nn.Linear(6, 3)
-    minimize(head, features, labels, F.cross_entropy, penalty=0.01)
-    theirs = LogisticRegression(C=1 / (0.01 * 200), tol=1e-8).fit(features[0], labels)
-    np.testing.assert_allclose(head.weight.detach(), theirs.coef_, atol=2e-3)
+    weights = 2 * torch.rand(200, generator=random)
+    weights /= weights.mean()
+    mean, std = features.mean(dim=(0, 1)), features.std(dim=(0, 1))
+    targets, counts = labels.repeat(2), weights.repeat(2)
+    heads = fit_heads(nn.Linear(6, n_classes, bias), features, labels, weights)
+    for head, penalty in zip(heads, PENALTIES, strict=True):
+        scaled = (head.weight.detach() * std).requires_grad_()
+        offset = (0 if head.bias is None else head.bias.detach()) + head.weight.detach() @ mean
+        logits = ((features - mean) / std).flatten(0, 1) @ scaled.T + (offset if bias else 0)
+        loss = (counts * F.cross_entropy(logits, targets, reduction="none")).mean()
+        # Of two classes, the regression knows the difference: its square counts twice.
+        squares = scaled.square().sum() * (2 if n_classes == 2 else 1)
+        (loss + penalty / 2 * squares).backward()  # type: ignore[no-untyped-call]
+        assert scaled.grad is not None
+        assert scaled.grad.abs().max() < 2e-3
 
 
-def test_a_head_for_standardized_features_becomes_one_for_plain_features() -> None:
-    features = torch.randn(2, 5, 4) * 3 + 7
-    mean, std, head = features.mean(dim=(0, 1)), features.std(dim=(0, 1)), nn.Linear(4, 3)
-    expected = head((features - mean) / std)
-    torch.testing.assert_close(
-        plain_head(head, mean, std)(features), expected, rtol=1e-4, atol=1e-4
-    )
+def test_the_head_takes_features_as_they_are() -> None:
+    features = torch.cat([torch.zeros(1, 20, 1), torch.full((1, 20, 1), 9.0)], dim=1)
+    labels = torch.arange(40) // 20
+    for head in fit_heads(nn.Linear(1, 2), features, labels, torch.ones(40)):
+        assert measure(head, features, labels)[1] == 1.0
 
 
 def test_features_are_what_the_head_is_fed(store: Store) -> None:
