@@ -2,11 +2,8 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
-
-T = TypeVar("T")
 
 
 class Clock:
@@ -28,16 +25,6 @@ class Clock:
             yield
         finally:
             self._spent[name] += time.monotonic() - start
-
-    def feeding(self, batches: Iterable[T]) -> Iterator[T]:
-        """Yield the batches; count the seconds in which the training waits for them."""
-        iterator = iter(batches)
-        while True:
-            with self.on("feeding"):
-                batch = next(iterator, None)
-            if batch is None:
-                return
-            yield batch
 
     def describe(self) -> str:
         """Say which share of the time went where, the largest first."""
@@ -64,7 +51,7 @@ class Every:
         self._last = time.monotonic()
 
     def is_due(self) -> bool:
-        """Tell whether the time has come; if so, it starts anew."""
+        """Tell whether the time has come; if so, the count starts again."""
         if time.monotonic() - self._last < self._seconds:
             return False
         self._last = time.monotonic()

@@ -97,6 +97,12 @@ def to_gpu_if_fits(split: SplitDataset, device: torch.device) -> SplitDataset | 
     return split
 
 
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """Move a batch to where it is trained on; from pinned memory without waiting."""
+    images, labels, positions = (tensor.to(device, non_blocking=True) for tensor in batch)
+    return images, labels, positions
+
+
 def split_into_batches(order: Positions, batch_size: int, smallest: int = 1) -> list[Positions]:
     """Cut an order of photos into batches.
 

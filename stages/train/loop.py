@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stages.model.classifier import ModelMeta, to_input
-from stages.train.data import Batch
+from stages.train.data import Batch, to_device
 from stages.train.state import TrainState
 
 
@@ -49,14 +49,15 @@ def validate(state: TrainState, batches: Iterable[Batch], meta: ModelMeta) -> tu
     """
     world = state.world
     world.broadcast_buffers(state.ema.module)  # each process has averaged its own
-    loss_sum, n_correct, n_photos = sums = torch.zeros(3, device=world.device)
-    for images, labels, _ in batches:
-        images = images.to(world.device, non_blocking=True)
-        labels = labels.to(world.device, non_blocking=True)
+    sums = torch.zeros(
+        3, device=world.device
+    )  # of the losses, of the correct photos, of all photos
+    for batch in batches:
+        images, labels, _ = to_device(batch, world.device)
         with state.autocast():
             logits = state.ema(to_input(images, meta)).float()
-        loss_sum += F.cross_entropy(logits, labels, reduction="sum")
-        n_correct += (logits.argmax(dim=1) == labels).sum()
-        n_photos += len(labels)
+        sums[0] += F.cross_entropy(logits, labels, reduction="sum")
+        sums[1] += (logits.argmax(dim=1) == labels).sum()
+        sums[2] += len(labels)
     loss_sum, n_correct, n_photos = world.sum_over_processes(sums).tolist()
     return loss_sum / n_photos, n_correct / n_photos

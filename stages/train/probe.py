@@ -260,9 +260,7 @@ def fit_heads(
     for penalty in PENALTIES:
         regression.set_params(C=1 / (penalty * len(inputs)))  # it sums the losses
         with threadpool_limits(1), warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # that it took MOST_STEPS: near the end, any step will do
+            warnings.simplefilter("ignore")  # that more steps would change the last digits
             regression.fit(inputs, targets, counts)
         yield plain_head(like, regression.coef_, regression.intercept_, mean, std)
 

@@ -18,6 +18,7 @@ from stages.train.data import (
     SplitDataset,
     load_batches,
     split_into_batches,
+    to_device,
     to_gpu_if_fits,
 )
 from stages.train.distributed import World
@@ -100,18 +101,20 @@ class Training:
             size_px, n_photos = self.sizes_px[epoch - 1], len(self.train_set)
             augment = Augmentation(params, self.meta, n_photos, epoch, size_px, world.device)
             batches = self.epoch_batches(epoch)[state.epoch_loss.batches :]
-            loader = load_batches(self.train_set, batches, self.runtime.loader_workers, world)
+            loader = iter(load_batches(self.train_set, batches, self.runtime.loader_workers, world))
             name = f"epoch {epoch:{len(str(params.epochs))}}/{params.epochs}"
             bar = progress_bar(name, state.epoch_loss.photos, n_photos)
             begin = time.monotonic()
             with bar, readable_device_errors(params.batch_size, size_px):
-                for batch, fed in zip(batches, clock.feeding(loader), strict=True):
-                    images, labels, positions = (t.to(world.device, non_blocking=True) for t in fed)
+                for batch_size in map(len, batches):
+                    with clock.on("feeding"):
+                        images, labels, positions = to_device(next(loader), world.device)
                     seed_dropout(params.seed, epoch, state.epoch_loss.batches, world.rank)
-                    share = len(labels) / len(batch)  # of the batch, in this process
-                    loss = train_step(state, augment(images, positions), labels, world.size * share)
-                    state.epoch_loss.add(world.sum_over_processes(loss * len(labels)), len(batch))
-                    bar.update(len(batch))
+                    fraction = len(labels) / batch_size  # of the batch, in this process
+                    inputs = augment(images, positions)
+                    loss = train_step(state, inputs, labels, world.size * fraction)
+                    state.epoch_loss.add(world.sum_over_processes(loss * len(labels)), batch_size)
+                    bar.update(batch_size)
                     if look_timer.is_due():
                         bar.set_postfix_str(f"loss {state.epoch_loss.mean():.3f}", refresh=False)
                     if save_timer.is_due() or stop.is_asked:
