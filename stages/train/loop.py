@@ -49,9 +49,7 @@ def validate(state: TrainState, batches: Iterable[Batch], meta: ModelMeta) -> tu
     """
     world = state.world
     world.broadcast_buffers(state.ema.module)  # each process has averaged its own
-    sums = torch.zeros(
-        3, device=world.device
-    )  # of the losses, of the correct photos, of all photos
+    sums = torch.zeros(3, device=world.device)  # losses, photos classified correctly, photos
     for batch in batches:
         images, labels, _ = to_device(batch, world.device)
         with state.autocast():
