@@ -190,7 +190,7 @@ def _old_name(partial: Path) -> Path:
 def _finish_replacement(path: Path, partial: Path) -> None:
     """Remove what was replaced or is half made; put the old folder back where the new one is not.
 
-    The old one, though the new one may be complete: it fits the other outputs. It bears another
+    The old one, though the new one may be complete: it fits the other outputs. It gets another
     name before its files go, so that under the name of an old folder there is always a whole one.
     """
     _remove(partial)

@@ -52,11 +52,11 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         raise UserError(f"{path}: {error}") from error
     start = _start(content)
     # Both values of a parameter are checked, also the one that does not count today.
-    found = {
+    validated = {
         name: _validate(content, name) for name in sorted(STARTS, key=lambda name: name != start)
     }
-    problems = dict.fromkeys(line for _, lines in found.values() for line in lines)
-    chosen, _ = found[start]
+    problems = dict.fromkeys(line for _, lines in validated.values() for line in lines)
+    chosen, _ = validated[start]
     if chosen is None or problems:
         raise UserError("\n".join(f"{path}: {line}" for line in shortened(list(problems))))
     if chosen.train.epochs == 0 and chosen.model.weights == "none":
@@ -127,7 +127,7 @@ _WORDING = {
     "greater than": "above",
     "less than": "below",
 }
-"""pydantic's words and ours, replaced in this order."""
+"""pydantic's words and plainer ones, replaced in this order."""
 
 
 def shortened(lines: list[str]) -> Iterator[str]:
@@ -153,8 +153,8 @@ def describe_problem(detail: ErrorDetails, schema: type[BaseModel], which: tuple
         what = f"{name} must be" if name else "must hold"
         return f"{what} a section of `key: value` lines, got {_shown(detail['input'])}"
     allowed = detail["msg"]
-    for theirs, ours in _WORDING.items():
-        allowed = allowed.replace(theirs, ours)
+    for words, plain in _WORDING.items():
+        allowed = allowed.replace(words, plain)
     return f"{name} must be {allowed}, got {_shown(detail['input'])}"
 
 

@@ -141,14 +141,14 @@ def _check_digest(path: Path, expected: str) -> None:
     try:
         check_regular(path)
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(
             f"{path}: cannot be read: {error.strerror}; {_remedy(path.parent)}"
         ) from error
-    if found != expected:
+    if digest != expected:
         raise UserError(
-            f"{path}: is damaged: its sha256 is {found[:12]}..., meta.json says "
+            f"{path}: is damaged: its sha256 is {digest[:12]}..., meta.json says "
             f"{expected[:12]}...; {_remedy(path.parent)}"
         )
 

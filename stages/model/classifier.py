@@ -110,16 +110,16 @@ class Classifier:
             If the network gives something else than finite numbers.
         """
         rows = np.arange(len(images)) if rows is None else rows
-        found = np.empty((len(rows), len(self.meta.classes)))
+        averages = np.empty((len(rows), len(self.meta.classes)))
         for start in range(0, len(rows), PREDICT_BATCH):
             batch = images[rows[start : start + PREDICT_BATCH]]
-            found[start : start + len(batch)] = self._predict_batch(batch)[: len(batch)]
-        if not np.isfinite(found).all():
+            averages[start : start + len(batch)] = self._predict_batch(batch)[: len(batch)]
+        if not np.isfinite(averages).all():
             raise UserError(
                 "the network's output is not finite: the model is broken; train it again with "
                 "`dvc repro --force train`, and with a lower train.lr if it happens again"
             )
-        return temper(found, self.calibration.temperature)
+        return temper(averages, self.calibration.temperature)
 
     @torch.inference_mode()
     def _predict_batch(self, images: npt.NDArray[np.uint8]) -> Probabilities:

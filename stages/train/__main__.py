@@ -2,7 +2,7 @@
 
 With ``train.epochs: 0`` it only fits the head of a pretrained network. When interrupted, it resumes
 where it stopped when the same command is run again; with FLOWERBED_FRESH=1 in the environment it
-starts anew. Run it with ``python -m stages.train``, or through ``dvc repro``.
+starts from the first epoch. Run it with ``python -m stages.train``, or through ``dvc repro``.
 """
 
 import os

@@ -159,9 +159,9 @@ def draw_distortions(
 ) -> dict[str, Floats]:
     """Draw one distortion for each photo; return how much of each it gets, 0 of all the others."""
     chosen = random.integers(len(DISTORTIONS), size=n_photos)
-    share = random.uniform(-strength, strength, n_photos)
+    amount = random.uniform(-strength, strength, n_photos)
     return {
-        name: np.where(chosen == number, share * largest, 0.0)
+        name: np.where(chosen == number, amount * largest, 0.0)
         for number, (name, largest) in enumerate(DISTORTIONS.items())
     }
 

@@ -102,14 +102,14 @@ class Checkpoints:
                 return self._read(path)
             except OSError as error:  # it may be intact
                 raise UserError(
-                    f"{path}: cannot be read: {error.strerror}; fix that, or start anew with "
+                    f"{path}: cannot be read: {error.strerror}; fix that, or start again with "
                     "FLOWERBED_FRESH=1"
                 ) from error
             except ValueError as error:
                 print(f"{path}: is not used: {error}", file=sys.stderr)
                 path.unlink(missing_ok=True)  # else the next save would keep it as the older one
         if any(self.folder.parent.glob(f"*/{self._newest.name}")):
-            print("there are checkpoints of other trainings, none of this one: starting anew")
+            print("there are checkpoints of other trainings, none of this one: starting at epoch 1")
         return None
 
     def clear(self) -> None:
@@ -138,7 +138,7 @@ def misfit(error: Exception) -> UserError:
     """Return the error that an intact checkpoint holds something else than it should."""
     return UserError(
         f"the checkpoint does not fit this training ({type(error).__name__}: {error!s:.100}); "
-        "start anew with `FLOWERBED_FRESH=1 dvc repro`"
+        "start again with `FLOWERBED_FRESH=1 dvc repro`"
     )
 
 

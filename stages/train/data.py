@@ -118,7 +118,7 @@ def split_into_batches(order: Positions, batch_size: int, smallest: int = 1) -> 
 def load_batches(
     dataset: SplitDataset | GpuDataset, batches: list[Positions], workers: int, world: World
 ) -> DataLoader[Batch]:
-    """Return a loader of this process's shares of the batches, but for those that are empty.
+    """Return a loader of this process's shards of the batches, without the empty ones.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Several processes that train one network, each on its share of every batch.
+"""Several processes that train one network, each on its shard of every batch.
 
 PyTorch's own parts do the work: its elastic launcher starts the processes, DistributedDataParallel
 averages the gradients, SyncBatchNorm normalizes over the photos of all GPUs. On CPUs, which
@@ -63,7 +63,7 @@ class World:
         return self.local_rank == 0
 
     def shard(self, batch: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return this process's share of a batch; the shares of all processes make the batch."""
+        """Return this process's shard of a batch; the shards of all processes make the batch."""
         return batch[self.rank :: self.size]
 
     def sum_over_processes(self, values: Tensor) -> Tensor:
@@ -98,7 +98,7 @@ class World:
         if self.size > 1 and self.is_main:
             dist.barrier()
 
-    def place(self, network: nn.Module) -> nn.Module:
+    def move(self, network: nn.Module) -> nn.Module:
         """Move a network to this process's device, ready to be trained by all."""
         if self.size > 1 and self.device.type == "cuda":
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]

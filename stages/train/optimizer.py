@@ -2,7 +2,8 @@
 
 Muon turns the momentum of a kernel, seen as a matrix, into the nearest matrix whose singular values
 are all about 1, so that rare directions learn as fast as frequent ones. Its step is scaled to the
-size of AdamW's, so both share one learning rate. ``torch.optim.Muon`` takes only matrices.
+size of AdamW's, so both share one learning rate. ``torch.optim.Muon`` has the same rule, but casts
+to bfloat16: on a CPU without fast bfloat16 a step of flowernet takes it 2.6 s instead of 0.04 s.
 
 References
 ----------
@@ -82,20 +83,20 @@ def orthogonalize(matrices: list[Tensor]) -> list[Tensor]:
 
     In single precision: Gram matrices have no negative eigenvalues, but rounded to bfloat16 they
     do, and a step multiplies those by 12 and more, so that a momentum of low rank came out a
-    million times too large. The usual steps on X itself bear bfloat16, and take as long as these.
+    million times too large. The usual steps on X itself work in bfloat16, and take just as long.
     """
     wide = [matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix for matrix in matrices]
     wide = [matrix / (matrix.norm() + 1e-7) for matrix in wide]
-    places: dict[int, list[int]] = defaultdict(list)  # by the length of the small side
-    for place, matrix in enumerate(wide):
-        places[len(matrix)].append(place)
-    for same_size in places.values():
-        grams = torch.stack([wide[place] @ wide[place].mT for place in same_size])
-        for place, product in zip(same_size, newton_schulz(grams), strict=True):
-            wide[place] = product @ wide[place]
+    indices: dict[int, list[int]] = defaultdict(list)  # by the length of the small side
+    for index, matrix in enumerate(wide):
+        indices[len(matrix)].append(index)
+    for same_size in indices.values():
+        grams = torch.stack([wide[index] @ wide[index].mT for index in same_size])
+        for index, product in zip(same_size, newton_schulz(grams), strict=True):
+            wide[index] = product @ wide[index]
     return [
-        found.mT if matrix.shape[0] > matrix.shape[1] else found
-        for matrix, found in zip(matrices, wide, strict=True)
+        result.mT if matrix.shape[0] > matrix.shape[1] else result
+        for matrix, result in zip(matrices, wide, strict=True)
     ]
 
 
@@ -170,7 +171,7 @@ def build_schedulers(
     steps = params.epochs * steps_per_epoch
     warmup_steps = params.warmup_fraction * steps
 
-    def share(step: int) -> float:
+    def factor(step: int) -> float:
         return warmup_cosine(step, warmup_steps, steps)
 
-    return [LambdaLR(optimizer, share) for optimizer in optimizers]
+    return [LambdaLR(optimizer, factor) for optimizer in optimizers]

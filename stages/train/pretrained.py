@@ -68,18 +68,18 @@ def load_pretrained(model: Model) -> Pretrained | None:
             f"{HERE} must be none or the name of a folder in {WEIGHTS} that holds a trained "
             f"flowernet, got {model.weights}: copy one with `cp -r models {WEIGHTS}/mine`"
         )
-    theirs, digest = default_weights(model.name), ""
+    default, digest = default_weights(model.name), ""
     if model.weights == "DEFAULT":
-        if not theirs.source:
+        if not default.source:
             raise UserError(
                 f"{HERE} is DEFAULT, but there are no weights of {model.name}; set it to none, or "
                 f"to a file in {WEIGHTS}"
             )
         download = _download_from_hub if model.name.startswith(TIMM) else _download_from_torchvision
-        path, digest = download(theirs.source)
-    found, sha256 = _read(path, digest)
-    weights = {OLD_NAME.sub(r"\1\2", name): value for name, value in found.items()}
-    return Pretrained(weights, theirs.mean, theirs.std, theirs.size_px, sha256, path)
+        path, digest = download(default.source)
+    as_named, sha256 = _read(path, digest)
+    weights = {OLD_NAME.sub(r"\1\2", name): value for name, value in as_named.items()}
+    return Pretrained(weights, default.mean, default.std, default.size_px, sha256, path)
 
 
 def load_pretrained_into(network: nn.Module, pretrained: Pretrained) -> frozenset[str]:
@@ -96,27 +96,7 @@ def load_pretrained_into(network: nn.Module, pretrained: Pretrained) -> frozense
     UserError
         If they are another network's.
     """
-    ours = network.state_dict()
-    last = head_name(network)
-    head = {f"{last}.weight", f"{last}.bias"}
-    n_classes = len(ours[f"{last}.weight"])
-    counters = {name for name in ours if name.endswith("num_batches_tracked")}  # not in old files
-    missing = set(ours) - set(pretrained.weights) - counters - head
-    problems = [f"{name} is missing" for name in ours if name in missing]
-    auxiliary = ("AuxLogits.", "aux1.", "aux2.")  # heads that only their training used
-    theirs = {n: value for n, value in pretrained.weights.items() if not n.startswith(auxiliary)}
-    problems += [f"{name} is not in the network" for name in theirs if name not in ours]
-    fitting = {}
-    for name in (name for name in ours if name in theirs):
-        if ours[name].is_floating_point() and not theirs[name].is_floating_point():
-            problems.append(f"{name} is {theirs[name].dtype}, in the network {ours[name].dtype}")
-        elif theirs[name].shape == ours[name].shape:
-            fitting[name] = theirs[name]
-        elif theirs[name].shape[1:] == ours[name].shape[1:] and len(ours[name]) == n_classes:
-            head.add(name)  # some networks of timm have two
-        elif name not in head:
-            shapes = f"{list(theirs[name].shape)}, in the network {list(ours[name].shape)}"
-            problems.append(f"{name} has shape {shapes}")
+    fitting, head, problems = _match(network, pretrained.weights)
     if problems:
         more = f", and {len(problems) - 1} more" if problems[1:] else ""
         raise UserError(
@@ -125,6 +105,35 @@ def load_pretrained_into(network: nn.Module, pretrained: Pretrained) -> frozense
         )
     network.load_state_dict(fitting, strict=False)
     return frozenset(fitting) - head
+
+
+def _match(
+    network: nn.Module, weights: dict[str, Tensor]
+) -> tuple[dict[str, Tensor], set[str], list[str]]:
+    """Return the weights that fit a network, the names of its head's, and what does not fit."""
+    own = network.state_dict()
+    last = head_name(network)
+    head = {f"{last}.weight", f"{last}.bias"}
+    n_classes = len(own[f"{last}.weight"])
+    counters = {name for name in own if name.endswith("num_batches_tracked")}  # not in old files
+    missing = set(own) - set(weights) - counters - head
+    problems = [f"{name} is missing" for name in own if name in missing]
+    auxiliary = ("AuxLogits.", "aux1.", "aux2.")  # heads that only their training used
+    weights = {name: value for name, value in weights.items() if not name.startswith(auxiliary)}
+    problems += [f"{name} is not in the network" for name in weights if name not in own]
+    fitting = {}
+    for name in (name for name in own if name in weights):
+        value, expected = weights[name], own[name]
+        if expected.is_floating_point() and not value.is_floating_point():
+            problems.append(f"{name} is {value.dtype}, in the network {expected.dtype}")
+        elif value.shape == expected.shape:
+            fitting[name] = value
+        elif value.shape[1:] == expected.shape[1:] and len(expected) == n_classes:
+            head.add(name)  # some networks of timm have two
+        elif name not in head:
+            shapes = f"{list(value.shape)}, in the network {list(expected.shape)}"
+            problems.append(f"{name} has shape {shapes}")
+    return fitting, head, problems
 
 
 def _read(path: Path, digest: str = "") -> tuple[dict[str, Tensor], str]:
@@ -188,11 +197,12 @@ def _meta_of(folder: Path, model: Model) -> ModelMeta:
             f"{HERE}: {path} is not there or does not describe a model; copy the complete folder "
             "that train wrote"
         ) from error
-    theirs, ours = (meta.architecture, meta.width), (model.name, model.width)
-    if theirs[0] != ours[0] or (ours[0] == FLOWERNET and theirs != ours):
+    other_width = model.name == FLOWERNET and meta.width != model.width
+    if meta.architecture != model.name or other_width:
         raise UserError(
             f"{HERE}: {folder} holds another network than model.name: set model.name to "
-            f"{theirs[0]} and model.width to {theirs[1]}, got {ours[0]} and {ours[1]}"
+            f"{meta.architecture} and model.width to {meta.width}, got {model.name} and "
+            f"{model.width}"
         )
     return meta
 

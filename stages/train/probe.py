@@ -84,7 +84,7 @@ class Probe:
                 "`python -m stages.train`"
             )
         self.meta, self.params, self.runtime, self.world = start.meta, params, runtime, world
-        self.network = world.place(start.network).eval()
+        self.network = world.move(start.network).eval()
         self.head = linear_head(self.network, start.meta)
         self.autocast = partial(autocast, start.meta.precision, world.device)
         self.sets = {
@@ -154,21 +154,21 @@ class Probe:
     @torch.inference_mode()
     def extract(self, split: Split, checkpoints: Checkpoints, stop: StopRequest) -> None:
         """Compute the features of a split that are missing; save them when it is time."""
-        dataset, found = self.sets[split], self.features[split]
+        dataset, done = self.sets[split], self.features[split]
         save_timer = Every(self.runtime.save_every_seconds)
         batches = split_into_batches(np.arange(len(dataset)), self.params.batch_size)
         loader = load_batches(
-            dataset, batches[len(found) :], self.runtime.loader_workers, self.world
+            dataset, batches[len(done) :], self.runtime.loader_workers, self.world
         )
-        size_px, done = self.meta.input_size_px, sum(map(len, batches[: len(found)]))
-        bar = progress_bar(f"features of {split}", done, len(dataset))
+        size_px, n_done = self.meta.input_size_px, sum(map(len, batches[: len(done)]))
+        bar = progress_bar(f"features of {split}", n_done, len(dataset))
         with bar, readable_device_errors(self.params.batch_size, size_px):
             for images, _, _ in loader:
                 inputs = to_input(images.to(self.world.device, non_blocking=True), self.meta)
                 views = inputs, inputs.flip(3)
                 with self.autocast():
                     features = [features_of(self.network, self.head, view) for view in views]
-                found.append(torch.stack(features).float().cpu())
+                done.append(torch.stack(features).float().cpu())
                 bar.update(len(images))
                 if save_timer.is_due() or stop.is_asked:
                     checkpoints.save(self.state_dict())

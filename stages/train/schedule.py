@@ -21,8 +21,8 @@ GROWING_UNTIL = 6 / 7
 """After this share of the epochs, the images stop growing."""
 
 LARGEST = 7 / 8
-"""The largest training images as a share of the test size: a crop magnifies the flower, so that in
-a smaller image it looks as large as in the test."""
+"""The largest training images as a fraction of the test size: a crop magnifies the flower, so that
+in a smaller image it looks as large as in the test."""
 
 
 def image_sizes(first_px: int, full_px: int, epochs: int) -> list[int]:
@@ -54,7 +54,7 @@ def draw_order(seed: int, epoch: int, n_photos: int) -> npt.NDArray[np.int64]:
 
 
 def warmup_cosine(step: int, warmup_steps: float, steps: int) -> float:
-    """Return the learning rate of a step, counted from 0, as a share of the highest one.
+    """Return the learning rate of a step, counted from 0, as a fraction of the highest one.
 
     It rises in a line, then falls along half a cosine. The rate of a step is that at its middle: at
     its start the first one would be 0, and at its end the last one.
@@ -62,8 +62,8 @@ def warmup_cosine(step: int, warmup_steps: float, steps: int) -> float:
     middle = step + 0.5
     if middle < warmup_steps:
         return middle / warmup_steps
-    share = (middle - warmup_steps) / (steps - warmup_steps)
-    return (1 + math.cos(math.pi * min(share, 1))) / 2
+    progress = (middle - warmup_steps) / (steps - warmup_steps)
+    return (1 + math.cos(math.pi * min(progress, 1))) / 2
 
 
 ORDER = 0

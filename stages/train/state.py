@@ -45,7 +45,7 @@ class TrainState:
         self, start: InitialModel, loss_fn: Loss, params: Train, steps_per_epoch: int, world: World
     ) -> None:
         self.world = world
-        self.network = world.place(start.network)
+        self.network = world.move(start.network)
         self.autocast = partial(autocast, start.meta.precision, world.device)
         self.loss_fn = loss_fn
         self.ema = average_weights(self.network, params.ema_decay)

@@ -40,11 +40,11 @@ class StopRequest:
         for number in SIGNALS:
             signal.signal(number, self._remember)
 
-    def leave_if_asked(self, place: str) -> None:
-        """Raise Stopped if a signal came; say at which place the training will resume."""
+    def leave_if_asked(self, where: str) -> None:
+        """Raise Stopped if a signal came; say where the training will resume."""
         if self.is_asked:
             name = signal.Signals(self.signal_number).name
-            line = f"stopped by {name} at {place}; saved: the same command resumes from here"
+            line = f"stopped by {name} at {where}; saved: the same command resumes from here"
             tqdm.write(line, file=sys.stderr)  # clears the progress bar first
             raise Stopped(128 + self.signal_number)
 

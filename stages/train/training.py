@@ -119,7 +119,7 @@ class Training:
                         bar.set_postfix_str(f"loss {state.epoch_loss.mean():.3f}", refresh=False)
                     if save_timer.is_due() or stop.is_asked:
                         self.save(checkpoints)
-                        stop.leave_if_asked(self.place)
+                        stop.leave_if_asked(self.next_batch)
                 train_loss = state.epoch_loss.mean()
             images_per_second = sum(map(len, batches)) / (time.monotonic() - begin)
             val_loss, val_accuracy = self.validate()
@@ -130,7 +130,7 @@ class Training:
             row = show_epoch(state.history, params.epochs, images_per_second, self.seconds_left())
             print(row, flush=True)
             self.save(checkpoints)
-            stop.leave_if_asked(self.place)
+            stop.leave_if_asked(self.next_batch)
         return self.finish()
 
     def epoch_batches(self, epoch: int) -> list[Positions]:
@@ -169,7 +169,7 @@ class Training:
         if self.world.is_main and self.state.history:
             write_history(self.state.history)  # DVC removed what the interrupted run wrote
         print(
-            f"resuming at {self.place} ({show_duration(self.clock.total())} of work kept)",
+            f"resuming at {self.next_batch} ({show_duration(self.clock.total())} of work kept)",
             flush=True,
         )
 
@@ -186,7 +186,7 @@ class Training:
         return network
 
     @property
-    def place(self) -> str:
+    def next_batch(self) -> str:
         """The batch that comes next."""
         return f"epoch {len(self.state.history) + 1}, batch {self.state.epoch_loss.batches + 1}"
 

@@ -127,7 +127,7 @@ def test_a_checkpoint_of_another_training_is_not_used(
     assert other.folder != checkpoints.folder
     assert checkpoints.load() is None
     assert capsys.readouterr().out == (
-        "there are checkpoints of other trainings, none of this one: starting anew\n"
+        "there are checkpoints of other trainings, none of this one: starting at epoch 1\n"
     )
     checkpoints.folder.mkdir(parents=True)
     (other.folder / "checkpoint").rename(checkpoints.folder / "checkpoint")

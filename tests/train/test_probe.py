@@ -104,7 +104,7 @@ def test_a_checkpoint_without_sense_is_one_clear_line(
     new_checkpoints().clear()
     new_checkpoints().save({"features": features})
     with pytest.raises(
-        UserError, match=r"checkpoint does not fit .*\(\w+Error: .*; start anew with `FLOWERBED"
+        UserError, match=r"checkpoint does not fit .*\(\w+Error: .*; start again with `FLOWERBED"
     ):
         new_probe(store, params).run(new_checkpoints(), StopRequest())
 

@@ -108,7 +108,7 @@ def test_a_checkpoint_without_sense_is_one_clear_line(
     new_checkpoints().clear()
     new_checkpoints().save(state)
     with pytest.raises(
-        UserError, match=r"checkpoint does not fit .*\(\w+Error: .*; start anew with `FLOWERBED"
+        UserError, match=r"checkpoint does not fit .*\(\w+Error: .*; start again with `FLOWERBED"
     ):
         training.run(new_checkpoints(), StopRequest())
 
