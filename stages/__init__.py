@@ -3,6 +3,10 @@
 import os
 import signal
 import sys
+import time
+
+STARTED = time.time()
+"""Modules saved after this are not those that run."""
 
 # Read when PyTorch loads OpenMP, so it stands here, where it comes before every import of PyTorch.
 # A thread that waits for work spins briefly, then sleeps. Sleeping at once would make a training

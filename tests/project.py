@@ -75,10 +75,10 @@ class Project:
         return {name: (self.folder / name).read_bytes() for name in OUTPUTS}
 
     def everything(self) -> dict[str, bytes]:
-        """Return every file that is not DVC's or Git's own, so leftovers too."""
+        """Return every file that is not Git's, DVC's or the trainer's own, so leftovers too."""
         files = (path for path in self.folder.rglob("*") if path.is_file())
         names = {path.relative_to(self.folder).as_posix(): path for path in files}
-        own = (".git/", ".dvc/cache/", ".dvc/tmp/")
+        own = (".git/", ".dvc/cache/", ".dvc/tmp/", ".train_state/")
         return {
             name: path.read_bytes()
             for name, path in names.items()

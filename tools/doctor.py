@@ -183,7 +183,13 @@ def state() -> Finding:
     """Look for checkpoints that are left over, and for a remote."""
     from dvc.repo import Repo
 
-    saved = [path for path in Path(".train_state").glob("*/checkpoint") if path.is_file()]
+    from stages.train.checkpoints import FINISHED
+
+    saved = [
+        path
+        for path in Path(".train_state").glob("*/checkpoint")
+        if path.is_file() and not path.with_name(FINISHED).exists()
+    ]
     with Repo() as repo:
         remote = repo.config["core"].get("remote")
     shared = f"remote {remote}" if remote else "no remote: `dvc remote add -d NAME PLACE` to share"

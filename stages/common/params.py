@@ -39,17 +39,7 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     UserError
         With one line for each problem of the file.
     """
-    try:
-        check_regular(path)
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: not found; run from the project's folder") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
-    try:
-        content = parse_yaml(text)
-    except YamlError as error:
-        raise UserError(f"{path}: {error}") from error
+    content = read_params(path)
     start = _start(content)
     # Both values of a parameter are checked, also the one that does not count today.
     validated = {
@@ -65,6 +55,21 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
             "model.weights is none; give weights, or set train.epochs to at least 1"
         )
     return chosen
+
+
+def read_params(path: Path = PARAMS_FILE) -> Any:
+    """Return what the parameter file holds, unchecked."""
+    try:
+        check_regular(path)
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: not found; run from the project's folder") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error
+    try:
+        return parse_yaml(text)
+    except YamlError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def _start(content: object) -> str:

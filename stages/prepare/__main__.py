@@ -10,6 +10,7 @@ from pathlib import Path
 
 from stages.common.errors import run_stage
 from stages.common.files import check_output_folders, new_folder, write_bytes, write_json
+from stages.common.inputs import Inputs
 from stages.common.params import load_params
 from stages.common.schema import DRAWN, GARDEN
 from stages.common.store import STORE
@@ -17,24 +18,38 @@ from stages.common.workers import run_module
 from stages.drawing import png
 from stages.prepare.stage import describe, prepare_store, summarize
 
+SECTIONS = ("data", "garden", "model.weights", "prepare")
+CODE = (
+    "stages/__init__.py",
+    "stages/drawing.py",
+    "stages/common",
+    "stages/photos",
+    "stages/prepare",
+)
+"""What DVC records of params.yaml and of modules; see dvc.yaml."""
+
 SUMMARY = Path("metrics/prepare.json")
 PICTURE = Path("metrics/photos.png")
 
 
 def main() -> None:
     """Make the store, and say what became of the photos."""
+    inputs = Inputs(SECTIONS, CODE)
     params = load_params()
     check_output_folders()
     photos = Path(params.data.photos)
     if params.data.photos == GARDEN:
+        inputs.add(Path(GARDEN))
         run_module(GARDEN)
         photos = DRAWN
+    inputs.add(photos)
     with new_folder(STORE) as folder:
         outcome = prepare_store(photos, params.prepare, folder)
         summary = summarize(outcome)
         write_json(SUMMARY, summary)
         write_bytes(PICTURE, png(outcome.picture))
-    print(describe(summary, outcome.notes))
+    print(describe(summary, outcome.notes), flush=True)
+    inputs.check()
 
 
 if __name__ == "__main__":

@@ -10,16 +10,18 @@ from pathlib import Path
 
 from stages.common.errors import UserError, run_stage
 from stages.common.files import check_output_folders
+from stages.common.inputs import Inputs
 from stages.common.params import load_params
 from stages.common.schema import Params
-from stages.common.store import open_store
+from stages.common.store import STORE, open_store
 from stages.model.classifier import Classifier
 from stages.model.device import choose_device, set_up_torch
-from stages.model.folder import save_classifier
+from stages.model.folder import MODELS, save_classifier
 from stages.train.checkpoints import Checkpoints
 from stages.train.distributed import World, check_processes, is_launched, join_world
 from stages.train.initial import announce, build_initial_model
-from stages.train.key import check_same_training, describe_training
+from stages.train.key import CODE, check_same_training, describe_training
+from stages.train.pretrained import WEIGHTS
 from stages.train.probe import Probe
 from stages.train.stopping import StopRequest, ignore_signals
 from stages.train.training import Training
@@ -27,7 +29,9 @@ from stages.train.training import Training
 
 def main() -> None:
     """Load the parameters, and train: in this process, or in as many as ``train.processes``."""
+    inputs = Inputs(("model", "train"), CODE)
     params = load_params()
+    inputs.add(STORE, WEIGHTS / params.model.weights)
     is_fresh()  # a mistake in it is said first
     check_output_folders()
     device = choose_device(params.train.device, "train.device")
@@ -40,11 +44,11 @@ def main() -> None:
         launch(processes)
         return
     with join_world(params.train.processes, device) as world:
-        train(params, world)
+        train(params, world, inputs)
 
 
-def train(params: Params, world: World) -> None:
-    """Load the store and the first weights, train, write the model."""
+def train(params: Params, world: World, inputs: Inputs) -> None:
+    """Load the store and the first weights, train, write the model, vouch for the inputs."""
     set_up_torch(params.train.threads)
     with world.main_first():
         store = open_store(check_digests=world.is_local_main)
@@ -67,7 +71,8 @@ def train(params: Params, world: World) -> None:
             checkpoints.clear()
         network = training.run(checkpoints, stop)
         save_classifier(Classifier(network, start.meta))
-        checkpoints.remove()
+        checkpoints.keep(MODELS / "model.safetensors")
+    inputs.check()
 
 
 def is_fresh() -> bool:

@@ -26,6 +26,9 @@ from stages.common.files import readable_os_errors, write_bytes
 KEYS_KEPT = 3
 """Trainings whose checkpoints are kept; the oldest go first."""
 
+FINISHED = "model.md5"
+"""In the folder of a training that ended: what dvc.lock calls its model."""
+
 DIGEST_BYTES = 32
 SECONDS_BETWEEN_TRIES = 0.2
 
@@ -48,6 +51,7 @@ class Checkpoints:
         self.folder = root / hashlib.sha256(self._document.encode()).hexdigest()[:16]
         self._newest = self.folder / "checkpoint"
         self._older = self.folder / "checkpoint.older"
+        self._finished = self.folder / FINISHED
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -61,6 +65,7 @@ class Checkpoints:
         try:
             write_bytes(self.folder / "pid", str(os.getpid()).encode())
             write_bytes(self.folder / "key.json", self._document.encode())
+            self._drop_recorded()
             _drop_oldest(self.folder)
             yield
         finally:
@@ -69,7 +74,7 @@ class Checkpoints:
     def _wait_for_lock(self) -> FileLock:
         lock, is_told = FileLock(self.folder / "lock"), False
         while True:
-            self.folder.mkdir(parents=True, exist_ok=True)  # a training that completes removes it
+            self.folder.mkdir(parents=True, exist_ok=True)  # it may be dropped just now
             with suppress(Timeout, FileNotFoundError):
                 lock.acquire(timeout=0)
                 return lock
@@ -108,18 +113,30 @@ class Checkpoints:
             except ValueError as error:
                 print(f"{path}: is not used: {error}", file=sys.stderr)
                 path.unlink(missing_ok=True)  # else the next save would keep it as the older one
-        if any(self.folder.parent.glob(f"*/{self._newest.name}")):
+        others = {path.parent for path in self.folder.parent.glob(f"*/{self._newest.name}")}
+        if any(not (folder / FINISHED).exists() for folder in others):
             print("there are checkpoints of other trainings, none of this one: starting at epoch 1")
         return None
 
     def clear(self) -> None:
         """Forget the checkpoints."""
-        for path in (self._newest, self._older):
+        for path in (self._finished, self._newest, self._older):
             path.unlink(missing_ok=True)
 
-    def remove(self) -> None:
-        """Forget the training: it is complete."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def keep(self, model: Path) -> None:
+        """Keep only the last checkpoint of a training that ended, until DVC has its model."""
+        md5 = hashlib.md5(model.read_bytes(), usedforsecurity=False).hexdigest()
+        write_bytes(self._finished, md5.encode())
+        self._older.unlink(missing_ok=True)
+
+    def _drop_recorded(self) -> None:
+        """Forget the trainings that ended in a model that dvc.lock names: DVC has it."""
+        lock = Path("dvc.lock")
+        recorded = lock.read_text(encoding="utf-8") if lock.is_file() else ""
+        for finished in self.folder.parent.glob(f"*/{FINISHED}"):
+            with suppress(OSError):  # another process may drop it
+                if finished.read_text() in recorded:
+                    _drop(finished.parent) if finished != self._finished else self.clear()
 
     def _read(self, path: Path) -> StateDict:
         """Return a file's state; a ValueError says why it cannot be trusted."""
@@ -155,12 +172,17 @@ def _without_digest(file: bytes) -> bytes:
 
 
 def _drop_oldest(newest: Path) -> None:
-    """Remove the oldest checkpoints, but none of a training that is running."""
+    """Remove the oldest checkpoints."""
     others = [folder for folder in newest.parent.iterdir() if folder.is_dir() and folder != newest]
     others.sort(key=_last_saved)
     for folder in others[: max(len(others) + 1 - KEYS_KEPT, 0)]:
-        with suppress(OSError), FileLock(folder / "lock", timeout=0):
-            shutil.rmtree(folder, ignore_errors=True)
+        _drop(folder)
+
+
+def _drop(folder: Path) -> None:
+    """Remove the checkpoints of a training, unless it is running."""
+    with suppress(OSError), FileLock(folder / "lock", timeout=0):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _last_saved(folder: Path) -> float:

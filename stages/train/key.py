@@ -3,12 +3,12 @@
 import hashlib
 import os
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from stages.common.errors import UserError
+from stages.common.inputs import PROJECT, modules
 from stages.common.schema import Params
 from stages.common.store import Store
 from stages.model.device import CPU_CAPS
@@ -16,10 +16,8 @@ from stages.model.networks import TIMM
 from stages.train.distributed import World
 from stages.train.initial import InitialModel
 
-STAGES = Path(__file__).parents[1]
-
-ROOMS = ("common", "model", "train")
-"""The folders that train imports from."""
+CODE = ("stages/__init__.py", "stages/common", "stages/model", "stages/train")
+"""What train imports, as in dvc.yaml."""
 
 AS_THEY_TURN_OUT = {"device", "precision"}
 """Parameters that are in the key by what they mean on this machine."""
@@ -82,14 +80,8 @@ def cpu_features() -> list[str]:
 
 
 def code_digests() -> dict[str, str]:
-    """Return the sha256 of every module in the folders that dvc.yaml has as deps of train."""
-    modules = [
-        STAGES / "__init__.py",
-        *(m for room in ROOMS for m in (STAGES / room).rglob("*.py")),
-    ]
+    """Return the sha256 of every module that train imports."""
     return {
-        module.relative_to(STAGES.parent).as_posix(): hashlib.sha256(
-            module.read_bytes()
-        ).hexdigest()
-        for module in sorted(modules)
+        module.relative_to(PROJECT).as_posix(): hashlib.sha256(module.read_bytes()).hexdigest()
+        for module in modules(CODE)
     }

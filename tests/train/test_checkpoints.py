@@ -2,6 +2,7 @@ import errno
 import hashlib
 import io
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -142,16 +143,27 @@ def test_cleared_checkpoints_are_gone(checkpoints: Checkpoints) -> None:
     assert checkpoints.load() is None
 
 
-def test_what_is_removed_may_be_gone_already(checkpoints: Checkpoints) -> None:
-    checkpoints.remove()
-    checkpoints.remove()
-
-
-def test_a_complete_training_leaves_nothing(checkpoints: Checkpoints) -> None:
+def test_a_finished_training_is_kept_until_dvc_has_its_model(
+    checkpoints: Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("model").write_bytes(b"weights")
     with checkpoints.locked():
         checkpoints.save({"step": 1})
-        checkpoints.remove()
-    assert not checkpoints.folder.exists()
+        checkpoints.save({"step": 2})
+        checkpoints.keep(Path("model"))
+    Path("dvc.lock").write_text("md5: of another model")
+    with checkpoints.locked():
+        assert checkpoints.load() == {"step": 2}
+        assert not (checkpoints.folder / "checkpoint.older").exists()
+    Path("dvc.lock").write_text(f"md5: {hashlib.md5(b'weights').hexdigest()}")
+    with Checkpoints(checkpoints.folder.parent, {"other": "key"}).locked():
+        assert not checkpoints.folder.exists()
+    with checkpoints.locked():
+        checkpoints.save({"step": 3})
+        checkpoints.keep(Path("model"))
+    with checkpoints.locked():  # as under `dvc repro --force train`
+        assert checkpoints.load() is None
 
 
 def test_a_second_trainer_waits_and_says_so_once(tmp_path: Path) -> None:
@@ -225,7 +237,7 @@ def test_the_training_waited_for_may_complete_and_take_its_folder_along(
 ) -> None:
     first = ExitStack()
     first.enter_context(checkpoints.locked())
-    first.callback(checkpoints.remove)
+    first.callback(shutil.rmtree, checkpoints.folder)
     (checkpoints.folder / "pid").unlink()  # as when it was just begun
     Naps(monkeypatch, first.close)
     with checkpoints.locked():
