@@ -11,10 +11,10 @@ import torch
 import yaml
 from hypothesis import settings
 
-from stages.common.files import write_json
+from stages.common.files import write_guarded
 from stages.common.params import load_params
 from stages.common.schema import Params
-from stages.common.store import Store, open_store
+from stages.common.store import SPLITS, Split, Store, StoreMeta, open_store
 from stages.model.classifier import ModelMeta
 
 if TYPE_CHECKING:
@@ -92,25 +92,22 @@ def store(tmp_path: Path) -> Store:
     )
     np.save(folder / "images.npy", images)
     manifest.to_csv(folder / "manifest.csv", index=False)
-    counts = {
+    counts: dict[Split, dict[str, int]] = {
         split: {
             name: int(((splits == split) & (classes[labels] == name)).sum()) for name in classes
         }
-        for split in ("train", "validation", "test")
+        for split in SPLITS
     }
-    write_json(
-        folder / "meta.json",
-        {
-            "schema_version": 1,
-            "classes": classes.tolist(),
-            "image_size_px": 32,
-            "mean": [0.5, 0.5, 0.5],
-            "std": [0.25, 0.25, 0.25],
-            "counts": counts,
-            "images_sha256": digest(folder / "images.npy"),
-            "manifest_sha256": digest(folder / "manifest.csv"),
-        },
+    meta = StoreMeta(
+        classes=classes.tolist(),
+        image_size_px=32,
+        mean=[0.5, 0.5, 0.5],
+        std=[0.25, 0.25, 0.25],
+        counts=counts,
+        images_sha256=digest(folder / "images.npy"),
+        manifest_sha256=digest(folder / "manifest.csv"),
     )
+    write_guarded(folder / "meta.json", meta)
     return open_store(folder)
 
 

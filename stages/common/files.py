@@ -7,23 +7,36 @@ Git and DVC ignore and which the next run removes.
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
-from pydantic import BaseModel, ValidationError
+from filelock import SoftFileLock, Timeout
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stages.common.errors import UserError
 
 OUTPUT_FOLDERS = ("data", "metrics", "models")
 """The folders that hold the stages' outputs."""
 
-Content = TypeVar("Content", bound=BaseModel)
+LARGEST = 64_000_000
+"""Bytes of the largest file that is read at once, where nothing else is said."""
+
+NOT_FOR_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
+"""What some shares answer to the fsync of a folder, whose entries they write at once."""
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What file systems without locks answer."""
+
+Content = TypeVar("Content", bound="Guarded")
 
 
 def check_output_folders() -> None:
@@ -46,16 +59,30 @@ def partial_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.partial")
 
 
-def check_regular(path: Path) -> None:
-    """Refuse what is there but no regular file: reading a pipe waits, and a device may never end.
+@contextmanager
+def open_regular(path: Path) -> Iterator[BufferedReader]:
+    """Open a file to read, but no pipe, which may wait, and no device, which may never end.
 
     Raises
     ------
     OSError
-        Which says so.
+        Which says so in ``strerror``.
     """
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "is not a regular file", str(path))
+    # Opened before it is looked at: between the two, somebody might put a pipe in its place.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "is not a regular file", str(path))
+        yield file
+
+
+def read_bytes(path: Path, most: int = LARGEST) -> bytes:
+    """Read a regular file; an OSError says so if it has over `most` bytes, also if it grows."""
+    with open_regular(path) as file:
+        too_large = os.fstat(file.fileno()).st_size > most
+        content = b"" if too_large else file.read(most + 1)
+        if too_large or len(content) > most:
+            raise OSError(errno.EFBIG, f"has over {most:,} bytes", str(path))
+    return content
 
 
 @contextmanager
@@ -80,7 +107,8 @@ def write_bytes(path: Path, content: bytes) -> None:
     """
     partial = partial_name(path)
     with readable_os_errors(path):
-        check_regular(path)  # as root, a rename replaces even a device
+        if path.exists() and not path.is_file():  # as root, a rename replaces even a device
+            raise OSError(errno.EINVAL, "is not a regular file", str(path))
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with partial.open("wb") as file:
@@ -99,7 +127,28 @@ def write_json(path: Path, content: Any) -> None:
     write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
-def read_json(path: Path, kind: type[Content], remedy: str) -> Content:
+class Guarded(BaseModel):
+    """The content of a small JSON file with a digest of itself: a flipped bit is noticed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    schema_version: int
+    sha256: str = ""
+    """Of the rest; only files of version 1 have none."""
+
+    def digest(self) -> str:
+        """Return the sha256 of all other fields."""
+        rest = self.model_dump(mode="json", exclude={"sha256"})
+        return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def write_guarded(path: Path, content: Guarded) -> None:
+    """Write a file for `read_guarded`."""
+    content = type(content).model_validate(content.model_dump())  # 1 where a float is due is 1.0
+    write_json(path, {**content.model_dump(), "sha256": content.digest()})
+
+
+def read_guarded(path: Path, kind: type[Content], remedy: str) -> Content:
     """Read a file that the stages wrote, as an instance of its schema.
 
     Raises
@@ -108,8 +157,7 @@ def read_json(path: Path, kind: type[Content], remedy: str) -> Content:
         If it is missing, damaged or of another schema; the message ends with the remedy.
     """
     try:
-        check_regular(path)
-        return kind.model_validate_json(path.read_bytes())
+        content = kind.model_validate_json(read_bytes(path))
     except FileNotFoundError as error:
         raise UserError(f"{path}: not found; {remedy}") from error
     except OSError as error:
@@ -118,6 +166,9 @@ def read_json(path: Path, kind: type[Content], remedy: str) -> Content:
         detail = error.errors()[0]
         name = ".".join(str(part) for part in detail["loc"]) or "the file"
         raise UserError(f"{path}: {name:.80}: {detail['msg']:.200}; {remedy}") from error
+    if content.sha256 != content.digest() and (content.sha256 or content.schema_version > 1):
+        raise UserError(f"{path}: is damaged: its sha256 is not that of its content; {remedy}")
+    return content
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
@@ -165,22 +216,32 @@ def _only_writer(path: Path) -> Iterator[None]:
 
     The lock leaves no file behind, and ends with the process.
     """
+    soft = SoftFileLock(partial_name(path).with_suffix(".partial.lock"))
     with readable_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = os.open(path.parent, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"{path}: another process is writing into {path.parent}; wait for it or stop it, "
-                "then run the same command again"
-            ) from error
-        except OSError:  # a file system without locks
-            pass
+        _lock(folder, soft, path)
         yield
     finally:
+        soft.release()
         os.close(folder)
+
+
+def _lock(folder: int, soft: SoftFileLock, path: Path) -> None:
+    """Lock an open folder; on a file system without locks, take a lock that is only a file."""
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            soft.acquire(timeout=0)
+    except (BlockingIOError, Timeout) as error:
+        raise UserError(
+            f"{path}: another process is writing into {path.parent}; wait for it or stop it, "
+            "then run the same command again"
+        ) from error
 
 
 def _old_name(partial: Path) -> Path:
@@ -217,9 +278,12 @@ def sync_tree(folder: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Flush a file, or a folder's entries, to the disk."""
+    """Flush a file, or a folder's entries where they can be flushed, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if not (path.is_dir() and error.errno in NOT_FOR_FOLDERS):
+            raise
     finally:
         os.close(descriptor)

@@ -17,12 +17,15 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from stages.common.errors import UserError
-from stages.common.files import check_regular
+from stages.common.files import read_bytes
 from stages.common.names import printable_name
 from stages.common.schema import Params
 from stages.common.yaml12 import YamlError, parse_yaml
 
 PARAMS_FILE = Path("params.yaml")
+
+MAX_BYTES = 4_000_000
+"""More is no parameter file: yaml12.py reads a million characters."""
 
 STARTS = ("scratch", "pretrained")
 """The keys of a parameter with two values: for random first weights, and for pretrained ones."""
@@ -60,12 +63,12 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
 def read_params(path: Path = PARAMS_FILE) -> Any:
     """Return what the parameter file holds, unchecked."""
     try:
-        check_regular(path)
-        text = path.read_text(encoding="utf-8")
+        text = read_bytes(path, MAX_BYTES).decode()
     except FileNotFoundError as error:
         raise UserError(f"{path}: not found; run from the project's folder") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"{path}: cannot be read: {reason}") from error
     try:
         return parse_yaml(text)
     except YamlError as error:

@@ -21,10 +21,10 @@ from typing import Annotated, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
+from pydantic import Field
 
 from stages.common.errors import UserError
-from stages.common.files import check_regular, read_json
+from stages.common.files import Guarded, open_regular, read_guarded
 
 STORE = Path("data/prepared")
 Split = Literal["train", "validation", "test"]
@@ -33,21 +33,20 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 TEXT_COLUMNS = ("path", "class", "split", "sha256", "group")
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-Channels = Annotated[list[float], Field(min_length=3, max_length=3)]
+Channels = Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=3, max_length=3)]
+"""Per channel, of values in [0, 1]."""
 
 
-class StoreMeta(BaseModel):
+class StoreMeta(Guarded):
     """The content of meta.json."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    schema_version: Literal[1]
+    schema_version: Literal[2] = 2
     classes: Annotated[list[str], Field(min_length=2)]
     """In the order of the labels."""
     image_size_px: Annotated[int, Field(ge=1, le=1024)]
     mean: Channels
-    """Per channel over the train split, of values in [0, 1]."""
-    std: Annotated[list[PositiveFloat], Field(min_length=3, max_length=3)]
+    """Over the train split, as is the next one."""
+    std: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=3, max_length=3)]
     counts: dict[Split, dict[str, int]]
     """Images per split and class."""
     images_sha256: Digest
@@ -96,7 +95,7 @@ def open_store(folder: Path = STORE, check_digests: bool = True) -> Store:
         If a file is missing, damaged, or of another schema; the message names the file and how to
         make it again.
     """
-    meta = read_json(folder / "meta.json", StoreMeta, _remedy(folder))
+    meta = read_guarded(folder / "meta.json", StoreMeta, _remedy(folder))
     if check_digests:
         _check_digest(folder / "manifest.csv", meta.manifest_sha256)
         _check_digest(folder / "images.npy", meta.images_sha256)
@@ -139,8 +138,7 @@ def _contradiction(manifest: pd.DataFrame, meta: StoreMeta) -> str:
 
 def _check_digest(path: Path, expected: str) -> None:
     try:
-        check_regular(path)
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(

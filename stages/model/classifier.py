@@ -1,17 +1,18 @@
 """The trained model, and how it is asked: the views of a photo, and what becomes of its outputs."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy.special import softmax
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages.common.errors import UserError
+from stages.common.files import Guarded
 from stages.model.device import Precision
 
 Probabilities = npt.NDArray[np.float64]
@@ -25,12 +26,10 @@ are the same, whatever photos come along, in whatever order.
 """
 
 
-class ModelMeta(BaseModel):
+class ModelMeta(Guarded):
     """The content of model.json."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
     architecture: str
     """flowernet, or the name of a network of torchvision or timm."""
     width: Annotated[int, Field(ge=1, le=512)]
@@ -41,32 +40,34 @@ class ModelMeta(BaseModel):
     """Side of the square that a photo is decoded to, as in the store."""
     input_size_px: Annotated[int, Field(ge=1, le=2048)]
     """Side of what the network sees: the square is scaled to it."""
-    mean: Annotated[list[float], Field(min_length=3, max_length=3)]
+    mean: Annotated[list[Annotated[float, Field(ge=-10, le=10)]], Field(min_length=3, max_length=3)]
     """Per channel, of values in [0, 1]."""
-    std: Annotated[list[float], Field(min_length=3, max_length=3)]
+    std: Annotated[
+        list[Annotated[float, Field(ge=0.001, le=10)]], Field(min_length=3, max_length=3)
+    ]
     precision: Precision = "fp32"
     """That it was trained in; it is used in single precision."""
     weights_sha256: str = ""
     store_images_sha256: str = ""
     """Of the store that it was trained on, as is the next one."""
     store_manifest_sha256: str = ""
+    parameters: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """What it was trained with, by section of params.yaml."""
 
 
-class Calibration(BaseModel):
+class Calibration(Guarded):
     """The content of calibration.json: how the network's outputs become an answer.
 
     It is not in model.json, because that is an output of train, and what is decided after the
     training must not train again.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
     weights_sha256: str = ""
     """Of the weights that it belongs to."""
-    second_view_scale: Annotated[float, Field(ge=1, le=2)] = 1
+    second_view_scale: Annotated[float, Field(ge=1, le=2)] = 1.0
     """See `views`."""
-    temperature: Annotated[float, Field(gt=0)] = 1
+    temperature: Annotated[float, Field(ge=0.01, le=100)] = 1.0
     """See `temper`."""
     answered_fraction: Annotated[float, Field(gt=0, le=1)] = 1
     """The share of photos that is to be answered."""

@@ -19,12 +19,15 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from stages.common.errors import UserError
-from stages.common.files import check_regular, new_folder, read_json, write_bytes, write_json
+from stages.common.files import new_folder, read_bytes, read_guarded, write_bytes, write_guarded
 from stages.model.classifier import Calibration, Classifier, ModelMeta
 from stages.model.networks import build_network
 
 MODELS = Path("models")
 CALIBRATION = "calibration.json"
+
+MAX_BYTES = 16 * 10**9
+"""Of weights."""
 
 REMEDY = "train it again with `dvc repro --force train`, or copy the whole folder again"
 REMEDY_OF_CALIBRATION = "make it again with `dvc repro --force evaluate`, or remove it"
@@ -42,7 +45,7 @@ def save_classifier(classifier: Classifier, folder: Path = MODELS) -> None:
     )
     with new_folder(folder) as partial:
         write_bytes(partial / "model.safetensors", weights)
-        write_json(partial / "model.json", meta.model_dump())
+        write_guarded(partial / "model.json", meta)
 
 
 def load_classifier(folder: Path, device: torch.device, calibrated: bool = True) -> Classifier:
@@ -94,7 +97,7 @@ def read_model_meta(path: Path) -> ModelMeta:
     UserError
         If it is missing, damaged or of another schema.
     """
-    return read_json(path, ModelMeta, REMEDY)
+    return read_guarded(path, ModelMeta, REMEDY)
 
 
 def read_calibration(path: Path, meta: ModelMeta) -> Calibration:
@@ -105,7 +108,7 @@ def read_calibration(path: Path, meta: ModelMeta) -> Calibration:
     UserError
         If it is damaged, of another schema, or of other weights.
     """
-    calibration = read_json(path, Calibration, REMEDY_OF_CALIBRATION)
+    calibration = read_guarded(path, Calibration, REMEDY_OF_CALIBRATION)
     if calibration.weights_sha256 != meta.weights_sha256:
         raise UserError(f"{path}: belongs to other weights; {REMEDY_OF_CALIBRATION}")
     return calibration
@@ -113,8 +116,7 @@ def read_calibration(path: Path, meta: ModelMeta) -> Calibration:
 
 def _read_weights(path: Path, digest: str) -> dict[str, Tensor]:
     try:
-        check_regular(path)
-        content = path.read_bytes()
+        content = read_bytes(path, MAX_BYTES)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}; {REMEDY}") from error
     if hashlib.sha256(content).hexdigest() != digest:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages.common.files import write_csv, write_json
+from stages.common.files import write_csv, write_guarded
 from stages.common.store import SPLITS, Split, StoreMeta
 from stages.prepare.array import ArrayFile
 
@@ -37,7 +37,6 @@ def write_store(
     write_csv(folder / "alike.csv", alike.drop(columns="number"))
     mean, std = train_statistics(accepted, array.side_px)
     meta = StoreMeta(
-        schema_version=1,
         classes=classes,
         image_size_px=array.side_px,
         mean=mean,
@@ -46,7 +45,7 @@ def write_store(
         images_sha256=array.compact(accepted["number"]),
         manifest_sha256=hashlib.sha256((folder / "manifest.csv").read_bytes()).hexdigest(),
     )
-    write_json(folder / "meta.json", meta.model_dump())
+    write_guarded(folder / "meta.json", meta)
 
 
 def count(photos: pd.DataFrame, classes: list[str]) -> dict[Split, dict[str, int]]:

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from stages.common.errors import UserError
-from stages.common.files import readable_os_errors, write_bytes
+from stages.common.files import NO_LOCKS, readable_os_errors, write_bytes
 
 KEYS_KEPT = 3
 """Trainings whose checkpoints are kept; the oldest go first."""
@@ -71,13 +71,21 @@ class Checkpoints:
         finally:
             lock.release()
 
-    def _wait_for_lock(self) -> FileLock:
-        lock, is_told = FileLock(self.folder / "lock"), False
+    def _wait_for_lock(self) -> BaseFileLock:
+        kinds, is_told = [SoftFileLock, FileLock], False
         while True:
             self.folder.mkdir(parents=True, exist_ok=True)  # it may be dropped just now
-            with suppress(Timeout, FileNotFoundError):
+            lock: BaseFileLock = kinds[-1](self.folder / "lock")
+            try:
                 lock.acquire(timeout=0)
                 return lock
+            except (Timeout, FileNotFoundError):
+                pass
+            except OSError as error:
+                if error.errno not in NO_LOCKS or len(kinds) == 1:
+                    raise
+                kinds.pop()  # on a file system without locks, one that is only a file
+                continue
             if not is_told:
                 print(
                     f"{self._owner()} is already running this training: waiting for it to end",

@@ -88,6 +88,7 @@ def model_meta(
         precision=precision,
         store_images_sha256=store_meta.images_sha256,
         store_manifest_sha256=store_meta.manifest_sha256,
+        parameters={"model": params.model.model_dump(), "train": params.train.model_dump()},
     )
 
 

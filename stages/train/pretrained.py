@@ -15,10 +15,10 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from stages.common.errors import UserError, first_line
-from stages.common.files import check_regular
+from stages.common.files import read_bytes
 from stages.common.schema import Model
 from stages.model.classifier import ModelMeta
-from stages.model.folder import read_model_meta
+from stages.model.folder import MAX_BYTES, read_model_meta
 from stages.model.networks import FLOWERNET, TIMM, default_weights, head_name
 
 WEIGHTS = Path("data/weights")
@@ -139,8 +139,7 @@ def _match(
 def _read(path: Path, digest: str = "") -> tuple[dict[str, Tensor], str]:
     """Return a file's weights and its sha256, which must start with `digest`."""
     try:
-        check_regular(path)
-        content = path.read_bytes()
+        content = read_bytes(path, MAX_BYTES)
     except OSError as error:
         raise UserError(
             f"{HERE} must be none, DEFAULT or the name of a file of weights in {WEIGHTS}; {path} "
