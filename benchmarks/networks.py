@@ -1,11 +1,11 @@
 """What a photo costs with each pretrained network on this machine: docs/fine-tuning.md.
 
 ``python -m benchmarks.networks [name ...]`` prints a table: parameters, the accuracy on ImageNet
-that torchvision tells, and milliseconds per photo of a probe (two forward passes) and of
+that torchvision states, and milliseconds per photo of a probe (two forward passes) and of
 fine-tuning (a forward and a backward pass), in batches as params.yaml says.
 """
 
-import sys
+import argparse
 from collections.abc import Callable
 
 import torch
@@ -14,12 +14,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmarks.common import seconds
+from stages.common.errors import run_stage
 from stages.common.params import load_params
 from stages.common.schema import Params
 from stages.model.device import autocast, choose_device, choose_precision, set_up_torch
 from stages.model.networks import build_network, default_weights
 
-NETWORKS = (
+NETWORKS = [
     "mobilenet_v3_small",
     "mobilenet_v3_large",
     "mobilenet_v2",
@@ -28,11 +29,11 @@ NETWORKS = (
     "regnet_y_800mf",
     "resnet50",
     "convnext_tiny",
-)
+]
 
 REPEATS = 5
 
-ROW = "| {:18} | {:>10} | {:>17} | {:>14} | {:>20} |"
+ROW = "| {:18} | {:>10} | {:>17} | {:>14} | {:>15} |"
 
 
 def shortest(work: Callable[[], object], device: torch.device) -> float:
@@ -41,7 +42,7 @@ def shortest(work: Callable[[], object], device: torch.device) -> float:
 
 
 def imagenet_accuracy(name: str) -> str:
-    """Return what torchvision tells of a network's default weights."""
+    """Return what torchvision states for a network's default weights."""
     if name not in zoo.list_models(module=zoo):
         return ""
     metrics = zoo.get_model_weights(name).DEFAULT.meta["_metrics"]["ImageNet-1K"]
@@ -51,8 +52,8 @@ def imagenet_accuracy(name: str) -> str:
 def measure(name: str, params: Params) -> str:
     """Return a network's row of the table."""
     device = choose_device(params.train.device, "train.device")
-    size_px, batch_size = default_weights(name).size_px, params.train.batch_size
     network: nn.Module = build_network(name, width=32, classes=5)
+    size_px, batch_size = default_weights(name).size_px, params.train.batch_size
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     images = torch.rand(batch_size, 3, size_px, size_px, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
@@ -80,17 +81,16 @@ def measure(name: str, params: Params) -> str:
 
 def main() -> None:
     """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", default=NETWORKS)
+    names = parser.parse_args().names
     params = load_params()
     set_up_torch(params.train.threads)
-    print(
-        ROW.format(
-            "network", "parameters", "ImageNet accuracy", "probe, a photo", "passes, a photo"
-        )
-    )
-    print("|---|---|---|---|---|")
-    for name in sys.argv[1:] or NETWORKS:
+    columns = "network", "parameters", "ImageNet accuracy", "probe, a photo", "passes, a photo"
+    print(ROW.format(*columns) + "\n|---|---|---|---|---|")
+    for name in names:
         print(measure(name, params), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    run_stage(main)

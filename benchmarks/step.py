@@ -7,124 +7,110 @@ each; figures are medians over rounds. With ``train.precision: auto``, where tha
 single precision is measured too.
 """
 
-import sys
-from collections.abc import Iterable
+import argparse
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
-from torch import Tensor
 
-from benchmarks.common import describe_machine, new_training, seconds
+from benchmarks.common import (
+    augmented,
+    describe_machine,
+    epoch_augmentation,
+    new_training,
+    seconds,
+    train_on,
+)
+from stages.common.errors import run_stage
 from stages.common.params import load_params
 from stages.common.store import open_store
 from stages.model.device import choose_device, set_up_torch
-from stages.train.augment import Augmentation
-from stages.train.data import Batch, load_batches, split_into_batches
-from stages.train.loop import train_step
-from stages.train.loss import EpochLoss
-from stages.train.schedule import draw_order
+from stages.train.data import Positions
 from stages.train.training import Training
 
 STEPS = 10
 
-HEADER = (
-    f"{'size':>8}{'step':>11}{'passes':>11}{'optimizers':>12}{'averaging':>11}{'feeding':>9}"
-    f"{'other':>8}{'images/s':>10}{'epoch':>9}"
-)
+PARTS = ("step", "passes", "optimizers", "averaging", "feeding")
 
 
-class Parts:
-    """A training's step and its parts, at one image size."""
+def parts_of_step(
+    training: Training, batches: list[Positions], size_px: int
+) -> list[Callable[[], None]]:
+    """Return the step and its parts, in the order of PARTS; each is done once for every batch."""
+    state, augment = training.state, epoch_augmentation(training, 1, size_px)
+    inputs, labels = next(augmented(training, batches, augment))
 
-    def __init__(self, training: Training, size_px: int) -> None:
-        self.training, self.state = training, training.state
-        self.device = training.world.device
-        n_photos = len(training.train_set)
-        order = draw_order(0, 1, n_photos)[: STEPS * training.params.batch_size]
-        self.batches = split_into_batches(order, training.params.batch_size)
-        self.augment = Augmentation(
-            training.params, training.meta, n_photos, 1, size_px, self.device
-        )
-        self.inputs, self.labels = self.fed(next(iter(self.loader())))
-
-    def loader(self) -> Iterable[Batch]:
-        """Return at most STEPS batches."""
-        return load_batches(self.training.train_set, self.batches, 0, self.training.world)
-
-    def fed(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return a batch's inputs and labels, augmented and on the device."""
-        images, labels, positions = (each.to(self.device) for each in batch)
-        return self.augment(images, positions), labels
-
-    def step(self) -> None:
-        """Take STEPS steps of the training loop."""
-        losses = EpochLoss(1, self.device)
-        for batch in self.loader():
-            inputs, labels = self.fed(batch)
-            losses.add(train_step(self.state, inputs, labels) * len(labels), len(labels))
-        losses.mean()
-
-    def passes(self) -> None:
-        """Pass forward and backward, STEPS times, on a batch that lies ready."""
-        for _ in self.batches:
-            self.state.network.zero_grad()
-            with self.state.autocast():
-                loss = self.state.loss_fn(self.state.forward(self.inputs), self.labels)
+    def passes() -> None:
+        for _ in batches:
+            state.network.zero_grad()
+            with state.autocast():
+                loss = state.loss_fn(state.forward(inputs), labels)
             loss.backward()  # type: ignore[no-untyped-call]
 
-    def optimize(self) -> None:
-        """Move the weights STEPS times, by the gradients that the passes left."""
-        for _ in self.batches:
-            for optimizer in self.state.optimizers:
+    def optimize() -> None:
+        for _ in batches:  # by the gradients that the passes left
+            for optimizer in state.optimizers:
                 optimizer.step()
 
-    def average(self) -> None:
-        """Average the weights STEPS times."""
-        for _ in self.batches:
-            self.state.ema.update_parameters(self.state.network)
+    def average() -> None:
+        for _ in batches:
+            state.ema.update_parameters(state.network)
 
-    def feed(self) -> None:
-        """Only gather STEPS batches and augment them."""
-        for batch in self.loader():
-            self.fed(batch)
+    def feed() -> None:
+        for _ in augmented(training, batches, augment):
+            pass
+
+    return [partial(train_on, training, batches, augment, 1), passes, optimize, average, feed]
 
 
 def measure(training: Training, rounds: int) -> None:
     """Print the times at every image size of the run."""
     device, batch_size = training.world.device, training.params.batch_size
-    n_steps = len(training.epoch_batches(epoch=1))
+    batches = training.epoch_batches(epoch=1)
     print(
         f"{training.meta.architecture} in {training.meta.precision}, batches of {batch_size}, "
-        f"{rounds} rounds\n{HEADER}"
+        f"{rounds} rounds"
     )
+    print_row("size", *PARTS, "other", "images/s", "epoch")
     for size_px in sorted(set(training.sizes_px)):
-        parts = Parts(training, size_px)
-        works = [parts.step, parts.passes, parts.optimize, parts.average, parts.feed]
-        found = [[seconds(work, device) for work in works] for _ in range(rounds + 1)]
-        step, *shares = np.median(found[1:], axis=0) / len(parts.batches)  # the first warms up
+        works = parts_of_step(training, batches[:STEPS], size_px)
+        times = [[seconds(work, device) for work in works] for _ in range(rounds + 1)]
+        per_batch = np.median(times[1:], axis=0) / len(batches[:STEPS])  # the first round warms up
         validation = np.median([seconds(training.validate, device) for _ in range(3)])
-        epoch = n_steps * step + validation
-        other = 1 - n_steps * shares[0] / epoch
-        times = "".join(
-            f"{1000 * value:{width}.1f} ms"
-            for value, width in zip((step, *shares), (8, 8, 9, 8, 6), strict=True)
-        )
-        print(f"{size_px:5} px{times}{other:8.1%}{batch_size / step:10.0f}{epoch:7.1f} s")
-    print(f"an epoch is {n_steps} steps and {validation:.2f} s of validation; other: its share")
-    print("outside the passes")
+        step, passes = per_batch[:2]
+        epoch = len(batches) * step + validation
+        times_ms = [f"{1000 * part:.1f} ms" for part in per_batch]
+        other = f"{1 - len(batches) * passes / epoch:.1%}"
+        print_row(f"{size_px} px", *times_ms, other, f"{batch_size / step:.0f}", f"{epoch:.1f} s")
+    print(
+        f"an epoch is {len(batches)} steps and {validation:.2f} s of validation; other: its share "
+        "outside the passes"
+    )
+
+
+def print_row(*cells: str) -> None:
+    """Print a row of the table."""
+    print("".join(f"{cell:>11}" for cell in cells), flush=True)
 
 
 def main() -> None:
     """Measure in the precision of params.yaml, and in single precision."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("rounds", nargs="?", type=int, default=7)
+    rounds = parser.parse_args().rounds
     params, store = load_params(), open_store()
+    # Workers of a loader would take longer to start than a few steps take.
+    runtime = params.runtime.model_copy(update={"loader_workers": 0})
     set_up_torch(params.train.threads)
     print(describe_machine(choose_device(params.train.device, "train.device")))
-    training = new_training(params, store)
-    measure(training, rounds)
-    if training.meta.precision != "fp32":
-        single = params.train.model_copy(update={"precision": "fp32"})
-        measure(new_training(params.model_copy(update={"train": single}), store), rounds)
+    for precision in (params.train.precision, "fp32"):
+        train = params.train.model_copy(update={"precision": precision})
+        changes = {"train": train, "runtime": runtime}
+        training = new_training(params.model_copy(update=changes), store)
+        measure(training, rounds)
+        if training.meta.precision == "fp32":
+            break
 
 
 if __name__ == "__main__":
-    main()
+    run_stage(main)

@@ -7,7 +7,7 @@ from tests.conftest import ROOT
 
 
 def test_mutated_photos_neither_crash_nor_hang():
-    command = [sys.executable, "-m", "benchmarks.fuzz_photos", "400"]
+    command = [sys.executable, "-m", "tests.prepare.fuzz_photos", "400"]
     run = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )

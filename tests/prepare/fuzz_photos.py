@@ -1,6 +1,6 @@
 """Decode mutated photos: each must end as pixels or with a reason, never with a crash or a hang.
 
-Run it with ``python -m benchmarks.fuzz_photos 20000``. The process limits itself to 2 GiB of
+Run it with ``python -m tests.prepare.fuzz_photos 20000``. The process limits itself to 2 GiB of
 memory, and its alarm kills it when one photo takes 10 s. A mutant depends only on its number.
 libtiff prints its own complaints on stderr.
 """
