@@ -1,6 +1,7 @@
 """Every photo of the garden, in one folder per species."""
 
 from collections.abc import Generator
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from functools import partial
 from itertools import product
@@ -10,6 +11,7 @@ from tqdm import tqdm
 
 from garden.photograph import photograph
 from garden.species import SPECIES
+from stages.common.errors import UserError
 from stages.common.files import readable_os_errors
 from stages.common.schema import Garden
 from stages.common.workers import worker_pool
@@ -44,5 +46,11 @@ CHUNK = 16  # photos handed to a process at a time
 def draw_all(wanted: list[Photo], seed: int, image_size_px: int, workers: int) -> Generator[bytes]:
     """Yield a JPEG for each photo wanted, whichever process draws it."""
     draw = partial(photograph, seed=seed, image_size_px=image_size_px)
-    with worker_pool(workers) as pool:
-        yield from pool.map(draw, *zip(*wanted, strict=True), chunksize=CHUNK)
+    try:
+        with worker_pool(workers) as pool:
+            yield from pool.map(draw, *zip(*wanted, strict=True), chunksize=CHUNK)
+    except BrokenProcessPool as error:
+        raise UserError(
+            "garden: a worker process was killed, most likely because the memory was full; free "
+            "some, or lower garden.image_size_px, and run the same command again"
+        ) from error

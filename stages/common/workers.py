@@ -3,23 +3,47 @@
 Imports little, because every worker process imports it.
 """
 
+import math
 import os
 import runpy
 import signal
 import sys
 import threading
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
 from multiprocessing import connection, get_context, parent_process
+from pathlib import Path
 
 from stages.common.errors import UserError
+
+CGROUPS = Path("/sys/fs/cgroup")
 
 
 def cores() -> int:
     """Count the cores that this process may use, which can be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(here, *map(math.ceil, _quotas(Path("/proc/self/cgroup"), CGROUPS))))
+
+
+def _quotas(own: Path, mount: Path) -> Iterator[float]:
+    """Give the CPUs that each control group around this process is allowed, as in a container."""
+    lines = own.read_text().splitlines() if own.is_file() else []
+    for _, controllers, name in (line.split(":", 2) for line in lines):
+        is_v2 = not controllers
+        if not is_v2 and "cpu" not in controllers.split(","):
+            continue
+        place = Path(name.strip("/"))
+        for folder in [place, *place.parents]:
+            with suppress(OSError, ValueError):  # no such group, no such file, or "max"
+                if is_v2:
+                    quota, period = (mount / folder / "cpu.max").read_text().split()
+                else:
+                    group = mount / "cpu" / folder
+                    quota = (group / "cpu.cfs_quota_us").read_text()
+                    period = (group / "cpu.cfs_period_us").read_text()
+                if int(quota) > 0:
+                    yield int(quota) / int(period)
 
 
 def start_worker(number: int = 0) -> None:
@@ -31,13 +55,20 @@ def start_worker(number: int = 0) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def worker_pool(workers: int, start: Callable[[], None] = start_worker) -> ProcessPoolExecutor:
-    """Return a pool of fresh processes, on every platform.
+def worker_pool(workers: int, start: Callable[[], None] = start_worker) -> Executor:
+    """Return a pool of fresh processes; of this one where the system has no shared memory.
 
     A fork would save a fifth of a second, once. But a fork of a process that has threads can hang,
     and there are some: a progress bar's, numpy's, a test runner's.
     """
-    return ProcessPoolExecutor(workers, get_context("spawn"), start)
+    try:
+        return ProcessPoolExecutor(workers, get_context("spawn"), start)
+    except OSError as error:
+        print(
+            f"no worker processes ({error.strerror}: is /dev/shm closed?): one process does it all",
+            file=sys.stderr,
+        )
+        return ThreadPoolExecutor(1)
 
 
 def run_module(name: str) -> None:

@@ -1,5 +1,7 @@
 """Refuse what cannot be trained before the first step; put a device's errors into words."""
 
+import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -23,6 +25,16 @@ def check_photos(n_photos: int, processes: int) -> None:
         raise UserError(
             f"params.yaml: train.processes is {processes}, but there are only {n_photos} train "
             "photos, and each process needs one; lower train.processes"
+        )
+
+
+def check_compiler() -> None:
+    """Refuse to compile the network without a compiler, before the first step."""
+    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++"]
+    if not any(map(shutil.which, names)):
+        raise UserError(
+            f"params.yaml: train.compile is true, but there is no {' or '.join(names)}; install a "
+            "C++ compiler, or set train.compile to false"
         )
 
 
@@ -66,6 +78,12 @@ def readable_device_errors(batch_size: int, size_px: int) -> Iterator[None]:
                 f"params.yaml: train.batch_size is {batch_size}: with images of {size_px} px, a "
                 "batch norm of the network gets one value per channel, which has no variance; "
                 "raise train.batch_size or train.first_image_size_px"
+            ) from error
+        if "DataLoader" in text:
+            raise UserError(
+                f"a process that gathers batches ended or hangs ({first_line(error):.80}), most "
+                "likely because the memory or /dev/shm is full; set runtime.loader_workers to 0 and "
+                "run the same command: it resumes"
             ) from error
         if isinstance(error, MemoryError) or any(sign in text for sign in SIGNS_OF_FULL_MEMORY):
             raise UserError(

@@ -17,6 +17,9 @@ from stages.train.distributed import World
 GPU_SHARE = 0.5
 """Share of a GPU's free memory that a split may fill; a larger one is fed batch by batch."""
 
+SECONDS_TO_WAIT = 600
+"""For a batch of a process that gathers ahead; then it is taken to hang."""
+
 Positions = npt.NDArray[np.int64]
 """Places of photos in a split, from 0."""
 
@@ -138,5 +141,6 @@ def load_batches(
         num_workers=0 if on_gpu else workers,
         worker_init_fn=start_worker,
         pin_memory=world.device.type == "cuda" and not on_gpu,
+        timeout=SECONDS_TO_WAIT if workers and not on_gpu else 0,
         generator=torch.Generator(),  # else it would draw its seed from the global random state
     )

@@ -11,7 +11,7 @@ from stages.common.schema import Runtime, Train
 from stages.common.store import Store
 from stages.train.augment import Augmentation
 from stages.train.checkpoints import Checkpoints, StateDict, misfit
-from stages.train.checks import check_photos, check_sizes, readable_device_errors
+from stages.train.checks import check_compiler, check_photos, check_sizes, readable_device_errors
 from stages.train.clock import Clock, Every
 from stages.train.data import (
     Positions,
@@ -64,6 +64,8 @@ class Training:
         self.train_set = to_gpu_if_fits(SplitDataset.of(store, "train"), world.device)
         self.validation_set = to_gpu_if_fits(SplitDataset.of(store, "validation"), world.device)
         check_photos(len(self.train_set), world.size)
+        if params.compile:
+            check_compiler()
         full_px = start.meta.input_size_px
         self.sizes_px = image_sizes(params.first_image_size_px, full_px, params.epochs)
         check_sizes(start.network, [*self.sizes_px, full_px])
