@@ -82,7 +82,7 @@ def readable_device_errors(batch_size: int, size_px: int) -> Iterator[None]:
         if "DataLoader" in text:
             raise UserError(
                 f"a process that gathers batches ended or hangs ({first_line(error):.80}), most "
-                "likely because the memory or /dev/shm is full; set runtime.loader_workers to 0: then "
+                "likely because memory or /dev/shm is full; set runtime.loader_workers to 0: then "
                 "the same command resumes"
             ) from error
         if isinstance(error, MemoryError) or any(sign in text for sign in SIGNS_OF_FULL_MEMORY):
