@@ -42,12 +42,12 @@ def check_links_to_folders(everything: Entries, folders: set[str]) -> None:
         )
 
 
-def check_folder_names(folders: set[str]) -> None:
-    """Raise a UserError that names a folder whose photos DVC would ignore."""
+def check_no_folder_is_ignored(folders: set[str]) -> None:
+    """Raise a UserError that names a folder that DVC would ignore, with all its photos."""
     for name in sorted(folders):
         if name.endswith(LEFTOVERS):
             raise UserError(
-                f"DVC ignores the folder {printable_name(name)!r}, because of .dvcignore; rename "
+                f"the folder {printable_name(name)!r} has a name that .dvcignore ignores; rename "
                 "it, or move it out of here"
             )
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from stages.common.errors import UserError, about
 from stages.common.names import is_clutter, printable_name
 from stages.prepare.checks import (
-    check_folder_names,
     check_links_to_folders,
     check_no_class_is_lost,
+    check_no_folder_is_ignored,
     check_paths_differ,
     note_parallel_trees,
 )
@@ -71,14 +71,14 @@ def list_photos(path: Path, max_bytes: int, keep_splits: bool = True) -> Listing
     files = {name: entry for name, entry in everything.items() if entry.kind != "folder"}
     with about(path):
         check_links_to_folders(everything, folders)
-        check_folder_names(folders)
-    table = find_labels(files)
-    names = [name for name in files if not is_clutter(name) and name != table]
+        check_no_folder_is_ignored(folders)
+    labels_csv = find_labels(files)
+    names = [name for name in files if not is_clutter(name) and name != labels_csv]
     class_folders: set[str] = set()
-    if table:
-        folder = table[: -len(LABELS)]
-        with about(path / table):
-            labels = read_labels(read_entry(source, files[table]), folder, set(files))
+    if labels_csv:
+        folder = labels_csv[: -len(LABELS)]
+        with about(path / labels_csv):
+            labels = read_labels(read_entry(source, files[labels_csv]), folder, set(files))
             check_labels(labels, names, keep_splits)
         items = [by_labels(name, files, folder, labels) for name in names]
     else:

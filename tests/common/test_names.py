@@ -44,6 +44,10 @@ def test_what_may_be_a_photo_is_no_clutter(name: str):
         ".git/1.jpg",
         "car/.ipynb_checkpoints/1.jpg",
         "__MACOSX/car/1.jpg",
+        "car/__pycache__/1.jpg",
+        "car/notes.swp",
+        "car/1.jpg~",
+        "car/1.jpg.orig",
     ],
 )
 def test_what_nobody_means_as_a_photo_is_clutter(name: str):
