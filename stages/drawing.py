@@ -22,7 +22,7 @@ PAPER = "white"
 INK = "#222222"
 PALE = "#e8e8e8"
 MARKS = ("#0072b2", "#e69f00")
-"""Tell neighboring groups apart, to color-blind eyes too."""
+"""Tell neighboring groups apart, even to color-blind eyes."""
 
 Reader = Callable[[int], npt.NDArray[np.uint8]]
 """Gives the photo of a number, (S, S, 3)."""
@@ -35,11 +35,11 @@ class Tile:
     Attributes
     ----------
     number : int or None
-        Its number; None for a photo that could not be decoded.
+        None for a photo that could not be decoded.
     caption : tuple of str
         Lines below it.
     mark : int or None
-        Which of `MARKS` stands above it.
+        Which of `MARKS` is above it.
     """
 
     number: int | None
@@ -73,7 +73,7 @@ class Section:
 
 
 def draw(sections: list[Section], read: Reader) -> Image.Image:
-    """Draw sections one below the other."""
+    """Draw sections, one below the other."""
     width = 2 * MARGIN_PX + WIDTH_PX
     height = 2 * MARGIN_PX + sum(section.height_px for section in sections)
     picture = Image.new("RGB", (width, height), PAPER)
@@ -102,8 +102,8 @@ def _draw_section(picture: Image.Image, section: Section, top: int, read: Reader
             pen.rectangle((left, upper, left + side - 1, upper + MARK_PX - 2), MARKS[tile.mark])
         picture.paste(_pixels(tile, side, read), (left, upper + MARK_PX))
         for line, text in enumerate(tile.caption):
-            place = (left, upper + MARK_PX + side + CAPTION_PX + line * LINE_PX)
-            pen.text(place, _cut(text, side, font), INK, font)
+            below = (left, upper + MARK_PX + side + CAPTION_PX + line * LINE_PX)
+            pen.text(below, _cut(text, side, font), INK, font)
 
 
 def _pixels(tile: Tile, side: int, read: Reader) -> Image.Image:
@@ -120,9 +120,8 @@ def _pixels(tile: Tile, side: int, read: Reader) -> Image.Image:
 
 def _cut(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     """Shorten a text in its middle until it is at most so wide."""
-    if font.getlength(text) <= width:
-        return text
-    kept = len(text)
-    while font.getlength(f"{text[: kept // 2]}…{text[-(kept - kept // 2) :]}") > width:
+    short, kept = text, len(text)
+    while font.getlength(short) > width:
+        short = f"{text[: kept // 2]}…{text[-(kept - kept // 2) :]}"
         kept -= 1
-    return f"{text[: kept // 2]}…{text[-(kept - kept // 2) :]}"
+    return short

@@ -117,8 +117,8 @@ def with_alpha(seed: int) -> Image.Image:
     return image
 
 
-def flipped(content: bytes, place: int) -> bytes:
-    return content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :]
+def flipped(content: bytes, at: int) -> bytes:
+    return content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1 :]
 
 
 def _palette_with_hole(seed: int) -> bytes:
@@ -204,6 +204,7 @@ HAZARDS = [
     Hazard("daisy/empty.jpg", write(b""), "empty"),
     Hazard("daisy/page.jpg", write(b"<html>404 Not Found</html>"), "not_an_image"),
     Hazard("daisy/drawing.eps", write(encoded(photo(30), "EPS")), "not_an_image"),
+    Hazard("daisy/cut-header.jpg", write(jpeg(31)[:300]), "truncated"),
     Hazard("daisy/cut.jpg", write(jpeg(31)[:-200]), "truncated"),
     Hazard("daisy/cut-and-closed.jpg", write(jpeg(32)[:-400] + b"\xff\xd9"), "truncated"),
     Hazard("daisy/cut.png", write(encoded(photo(33), "PNG")[:-300]), "truncated"),
@@ -239,6 +240,12 @@ HAZARDS = [
     Hazard("daisy/.DS_Store", write(b"Bud1"), "skipped"),
     Hazard("daisy/Thumbs.db", write(b"\xd0\xcf"), "skipped"),
     Hazard("daisy/._a-first.jpg", write(b"\0\5\x16\7"), "skipped"),
+    Hazard("daisy/.plain.jpg.swp", write(b"b0VIM"), "skipped"),
+    Hazard("daisy/notes.swp", write(b"b0VIM"), "skipped"),
+    Hazard("daisy/plain.jpg~", write(jpeg(50)), "skipped"),
+    Hazard("daisy/plain.jpg.orig", write(jpeg(51)), "skipped"),
+    Hazard("daisy/.ipynb_checkpoints/plain-checkpoint.jpg", write(jpeg(52)), "skipped"),
+    Hazard("rose/shouted.JPG.ORIG", write(jpeg(53))),
     Hazard(".thumbnails/daisy/001.jpg", write(jpeg(46)), "skipped"),
     Hazard("README.md", write(b"flowers"), "skipped"),
     Hazard("LICENSE.txt", write(b"CC BY"), "skipped"),

@@ -8,15 +8,18 @@ NO_PHOTO = re.compile(
     r"|(readme|licen[cs]e|copying)(([._-].*)?\.(txt|md|rst|html?|pdf|rtf|docx?))?",
     re.IGNORECASE,
 )
-"""Names, beside hidden ones, of files that lie in photo folders without being meant as photos."""
+"""Names, besides hidden ones, of files that lie in photo folders without being meant as photos."""
+
+LEFTOVERS = (".swp", ".orig", "~", ".pyc")
+"""How names end that editors, merges and Python leave behind. DVC ignores them by .dvcignore."""
 
 SYSTEM_FOLDERS = frozenset(
     {
         *("__macosx", "@eadir", "#recycle", "@recycle", "#snapshot", "@recently-snapshot"),
-        *("$recycle.bin", "system volume information", "lost+found"),
+        *("$recycle.bin", "system volume information", "lost+found", "__pycache__"),
     }
 )
-"""What Macs' archivers, network storage, Windows and Linux put beside photos, in lower case."""
+"""What systems, network storage and Python put beside photos, in lower case."""
 
 
 def printable_name(name: str) -> str:
@@ -33,7 +36,12 @@ def printable_name(name: str) -> str:
 def is_clutter(name: str) -> bool:
     """Tell whether a file is no photo by its well-known name, hidden, or in a hidden folder."""
     folder, _, file = name.rpartition("/")
-    return file.startswith(".") or NO_PHOTO.fullmatch(file) is not None or is_hidden_folder(folder)
+    return (
+        file.startswith(".")
+        or file.endswith(LEFTOVERS)
+        or NO_PHOTO.fullmatch(file) is not None
+        or is_hidden_folder(folder)
+    )
 
 
 def is_hidden_folder(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""JPEGs, decoded at a fraction of their size, with every damage noticed."""
+"""JPEGs, decoded at a fraction of their size; no damage passes unnoticed."""
 
 import math
 
@@ -9,8 +9,8 @@ from stages.common.errors import PhotoError
 
 SPARE = 1.5
 """A JPEG is decoded at a half, a quarter or an eighth of its size if that leaves this many times
-the pixels per side that are needed. The result then differs less from that of a full decode (38 to
-44 dB) than those of two good filters do from each other (35 to 37 dB)."""
+the pixels per side that are needed. The result then differs less from a full decode (38 to 44 dB)
+than the results of two good filters do from each other (35 to 37 dB)."""
 
 NO_DAMAGE = (
     "not implemented",  # arithmetic coding
@@ -22,8 +22,8 @@ NO_DAMAGE = (
     "Unknown Adobe color transform",
     "Invalid SOS parameters for sequential JPEG",
 )
-"""What simplejpeg says of JPEGs that are odd but whole: Pillow decodes some of them. Whatever else
-it says is damage, so that words of a later version reject a photo rather than accept it."""
+"""What simplejpeg says of JPEGs that are odd but whole: Pillow decodes some of them. Every other
+message means damage, so that messages of a later version reject a photo rather than accept it."""
 
 Scaled = tuple[Image.Image, float, float]
 """A decoded photo, scaled down perhaps, and the width and height of it that the content fills."""
@@ -35,14 +35,10 @@ _room = bytearray()
 
 
 def decode_jpeg(content: bytes, size: tuple[int, int], size_px: int) -> Scaled | None:
-    """Decode a JPEG, already scaled down, and notice damage that Pillow passes over.
+    """Decode a JPEG, already scaled down, or return None if only Pillow can decode it.
 
-    Pillow ignores libjpeg's warnings: of JPEGs cut short and closed again it accepts every one,
-    with the rest of the picture gray.
-
-    Returns
-    -------
-    Scaled, or None for what only Pillow can tell.
+    It notices damage that Pillow does not: Pillow ignores libjpeg's warnings, so it accepts every
+    JPEG that is cut short and closed again, with the rest of the picture gray.
     """
     width, height = size
     enough = min(size) / (SPARE * size_px)
@@ -62,10 +58,10 @@ def decode_jpeg(content: bytes, size: tuple[int, int], size_px: int) -> Scaled |
 
 
 def _room_for(size: int) -> bytearray | None:
-    """Return memory for decoded pixels, the same every time, but None for very many.
+    """Return memory for decoded pixels, the same every time; None for very many pixels.
 
-    To fetch it from the system and give it back for every photo takes a tenth of a small one's
-    time. So decode photos on one thread of a process only.
+    To allocate and free it for every photo would take a tenth of a small one's time. Because of
+    it, a process can decode photos on one thread only.
     """
     global _room
     if size > MOST_ROOM:

@@ -1,9 +1,9 @@
 """One photo's bytes to the square of pixels that the network sees.
 
 ``prepare`` and ``predict`` both come through here, so that a photo has the same pixels in both.
-JPEG, PNG, WebP, AVIF, BMP, TIFF and GIF (its first frame) are decoded, HEIC too where pillow-heif
-is installed. They are told apart by content and never by the file's name. Whatever machine decodes
-a photo, the pixels are the same: all arithmetic on the way is on integers.
+It decodes JPEG, PNG, WebP, AVIF, BMP, TIFF, GIF (its first frame) and, with pillow-heif installed,
+HEIC. It tells them apart by content, never by the file's name. A photo's pixels are the same on
+every machine: all arithmetic on the way is on integers.
 """
 
 import functools
@@ -12,32 +12,25 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from stages.common.errors import PhotoError
 from stages.photos.jpeg import Scaled, decode_jpeg
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "TIFF", "GIF")
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-"""What a HEIC file, as phones write it, says at its start; AVIF may begin alike."""
+"""What a HEIC file, as phones write it, says at its start; an AVIF file may say the same."""
 MATTE = (255, 255, 255)
 """What shows through transparent pixels: white, as paper and most viewers have it."""
 
 ORIENTATION_TAG = 0x0112
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What undoes each EXIF orientation."""
+SIDEWAYS = range(5, 9)
+"""EXIF orientations that exchange width and height."""
 
 JPEG = b"\xff\xd8\xff"
 """How a JPEG starts."""
@@ -83,7 +76,6 @@ def decode_photo(content: bytes, size_px: int, limits: Limits) -> Photo:
     Parameters
     ----------
     content : bytes
-        The photo's file.
     size_px : int
         Side S of the square.
     limits : Limits
@@ -92,9 +84,8 @@ def decode_photo(content: bytes, size_px: int, limits: Limits) -> Photo:
     Raises
     ------
     PhotoError
-        If the bytes are no photo, are cut or broken, or are outside of `limits`. Reasons:
-        ``empty``, ``not_an_image``, ``too_many_pixels``, ``too_small``, ``extreme_aspect``,
-        ``truncated``, ``damaged``, ``unsupported``.
+        With the reason ``empty``, ``not_an_image``, ``too_many_pixels``, ``too_small``,
+        ``extreme_aspect``, ``truncated``, ``damaged`` or ``unsupported``.
     """
     if not content:
         raise PhotoError("empty", "the file has no bytes")
@@ -104,7 +95,7 @@ def decode_photo(content: bytes, size_px: int, limits: Limits) -> Photo:
 def _from_plain_jpeg(content: bytes, size_px: int, limits: Limits) -> Photo | None:
     """Decode a JPEG that needs no turning; None for everything else, which Pillow opens.
 
-    Pillow's reading of the header would be about a tenth of a small photo's time.
+    To read the header with Pillow would take about a tenth of a small photo's time.
     """
     if not content.startswith(JPEG) or any(name in content for name in NAMES_OF_ORIENTATION):
         return None
@@ -126,17 +117,18 @@ def _from_any(content: bytes, size_px: int, limits: Limits) -> Photo:
         square = fit_square(*_load(image, content, size_px), size_px)
         orientation = _orientation(image)
         width, height = image.size
-    if orientation in TURNS:  # turning the small square gives what turning the whole photo would
-        square = square.transpose(TURNS[orientation])
-    if orientation >= 5:
+    if orientation in SIDEWAYS:
         width, height = height, width
-    return Photo(square, width, height)
+    square.info.clear()  # of EXIF data, which may be broken
+    square.getexif()[ORIENTATION_TAG] = orientation
+    # Turning the small square gives what turning the whole photo would.
+    return Photo(ImageOps.exif_transpose(square), width, height)
 
 
 def fit_square(image: Image.Image, width: float, height: float, size_px: int) -> Image.Image:
     """Scale the shorter side to `size_px` and cut the middle of the longer one.
 
-    The photo fills the `width` and `height` of `image` that are given, from the upper left corner.
+    The photo fills `width` by `height` pixels of `image`, from the upper left corner.
     """
     side = min(width, height)
     left, top = (width - side) / 2, (height - side) / 2
@@ -147,10 +139,7 @@ def fit_square(image: Image.Image, width: float, height: float, size_px: int) ->
 def to_rgb(image: Image.Image) -> Image.Image:
     """Convert any mode to RGB: 16-bit grays scaled, transparency laid on `MATTE`.
 
-    Raises
-    ------
-    PhotoError
-        With the reason ``unsupported`` for numbers without a known white, as float TIFFs hold.
+    Numbers without a known white, as float TIFFs hold, are a PhotoError: ``unsupported``.
     """
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
@@ -169,8 +158,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
 def _pillow_unguarded() -> Iterator[None]:
     """Let Pillow decode without warnings and without its guard against huge photos.
 
-    What a decoder tolerates is no news for the user. Pillow's guard warns at one size and raises at
-    twice that; here `Limits` is the guard.
+    A photo that a decoder tolerates needs no warning. Pillow's guard warns at one size and raises
+    at twice that; here `Limits` is the guard.
     """
     guard, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
@@ -191,7 +180,7 @@ def _open(content: bytes) -> Image.Image:
         return Image.open(io.BytesIO(content), formats=formats)
     except UnidentifiedImageError as error:
         raise PhotoError("not_an_image", f"none of {', '.join(FORMATS)}") from error
-    except Exception as error:  # a decoder fed with anything raises anything
+    except Exception as error:  # of broken files, decoders raise anything
         raise _broken(error) from error
 
 
@@ -242,10 +231,9 @@ def _broken(error: Exception) -> PhotoError:
     return PhotoError("truncated" if cut else "damaged", text)
 
 
-def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 (upright) where there is none or it makes no sense."""
+def _orientation(image: Image.Image) -> Any:
+    """Return what EXIF data say of the orientation: 1 to 8, unless it makes no sense."""
     try:
-        value = image.getexif().get(ORIENTATION_TAG, 1)
+        return image.getexif().get(ORIENTATION_TAG)
     except Exception:  # broken EXIF data beside good pixels
-        return 1
-    return value if value in TURNS else 1
+        return None

@@ -1,4 +1,4 @@
-"""Archives of photos, read as streams and never unpacked; one that is not complete is an error."""
+"""Archives of photos, read as streams and never unpacked; an incomplete one is an error."""
 
 import gzip
 import lzma
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from stages.common.errors import PhotoError, UserError
-from stages.prepare.decode import Content
+from stages.prepare.decoder import Content
 from stages.prepare.entries import Entry, link_entry
 
 FORMAT_ERRORS = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)
@@ -45,14 +45,14 @@ class Tar:
     path: Path
 
     def entries(self) -> Iterator[Entry]:
-        """Give every member; of two with one name the later counts. Folders may be missing."""
+        """Give every member; of two with one name, the later counts. Folders may be missing."""
         with self._stream() as archive:
             entries = [_tar_entry(member) for member in archive if not _says_nothing(member)]
         yield from with_slashes(entries)
 
-    def contents(self, wanted: Iterable[Entry]) -> Iterator[tuple[Entry, Content]]:
-        """Give the wanted files' bytes in the archive's order."""
-        entry_at = {entry.offset: entry for entry in wanted}
+    def contents(self, entries: Iterable[Entry]) -> Iterator[tuple[Entry, Content]]:
+        """Give the files' bytes in the archive's order."""
+        entry_at = {entry.offset: entry for entry in entries}
         with self._stream() as archive:
             for member in archive:
                 if entry := entry_at.get(member.offset):
@@ -76,16 +76,16 @@ class Zip:
     path: Path
 
     def entries(self) -> Iterator[Entry]:
-        """Give every member; of two with one name the later counts. Folders may be missing."""
+        """Give every member; of two with one name, the later counts. Folders may be missing."""
         with _readable_damage(self.path), zipfile.ZipFile(self.path) as archive:
             with self.path.open("rb") as file:
                 _check_zip(file, archive)
             entries = [_zip_entry(archive, member) for member in archive.infolist()]
         yield from with_slashes(entries)
 
-    def contents(self, wanted: Iterable[Entry]) -> Iterator[tuple[Entry, Content]]:
-        """Give the wanted files' bytes in the archive's order, or why one has none."""
-        entry_at = {entry.offset: entry for entry in wanted}
+    def contents(self, entries: Iterable[Entry]) -> Iterator[tuple[Entry, Content]]:
+        """Give the files' bytes in the archive's order, or why one has none."""
+        entry_at = {entry.offset: entry for entry in entries}
         with _readable_damage(self.path), zipfile.ZipFile(self.path) as archive:
             for member in archive.infolist():
                 if entry := entry_at.get(member.header_offset):
@@ -93,7 +93,7 @@ class Zip:
 
 
 def with_slashes(entries: list[Entry]) -> list[Entry]:
-    """Take backslashes for slashes where no file has a slash: some Windows programs write them."""
+    """Turn backslashes into slashes if no file has a slash: some Windows programs write them."""
     if any("/" in entry.name for entry in entries if entry.kind != "folder"):
         return entries
     mended = [
@@ -104,7 +104,7 @@ def with_slashes(entries: list[Entry]) -> list[Entry]:
 
 
 def _says_nothing(member: tarfile.TarInfo) -> bool:
-    """Tell a volume's label, and a hard link of a file to itself, which GNU tar writes."""
+    """Tell whether a member is a volume's label, or a file's link to itself, as GNU tar adds."""
     if member.islnk():
         return posixpath.normpath(member.linkname) == posixpath.normpath(member.name)
     return member.type == GNU_LABEL
@@ -126,7 +126,7 @@ def _tar_entry(member: tarfile.TarInfo) -> Entry:
 def _check_zip(file: BinaryIO, archive: zipfile.ZipFile) -> None:
     """Check that an archive is its members and its directory, and nothing else.
 
-    zipfile takes the last directory that it finds, and passes over what that does not list.
+    zipfile reads the last directory that it finds, and ignores what that does not list.
     """
     end = file.seek(0, os.SEEK_END) - ZIP_END.size - len(archive.comment)
     file.seek(max(end, 0))
@@ -150,7 +150,7 @@ def _check_zip(file: BinaryIO, archive: zipfile.ZipFile) -> None:
 
 
 def _zip_name(member: zipfile.ZipInfo) -> str:
-    """Return a member's name, in UTF-8 also where no flag says so, as many programs write it."""
+    """Return a member's name; many programs write UTF-8 without the flag that says so."""
     if not member.flag_bits & 0x800:
         with suppress(UnicodeError):
             return member.filename.encode("cp437").decode()
@@ -181,10 +181,10 @@ def _zip_content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | P
 
 
 def _check_end(file: BinaryIO, end: int) -> None:
-    """Read an archive from where its members ended: there must be zeros, and nothing else.
+    """Read an archive from where its members ended: only zeros may follow.
 
-    tarfile takes anything that is no header for the end, a damaged header too. Reading on makes
-    gzip compare its checksum.
+    tarfile takes anything that is no header for the end, even a damaged header. Reading to the end
+    makes gzip compare its checksum.
     """
     file.seek(end)
     size = 0

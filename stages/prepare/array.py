@@ -1,6 +1,6 @@
 """The array of all images, written out of order and compacted afterwards.
 
-Plain writes to reserved space instead of a memory map: on a full disk they raise an error, where
+It writes to reserved space instead of a memory map: on a full disk a write raises an error, where
 touching a map kills the process, and what is written does not count as the process's memory.
 """
 
@@ -38,7 +38,7 @@ class ArrayFile:
         return self.side_px * self.side_px * 3
 
     def reserve(self, rows: int) -> None:
-        """Make the file and its space on the disk, so that a full disk is noticed at once."""
+        """Create the file and allocate its space, so that a full disk is noticed at once."""
         size = HEADER_BYTES + rows * self.row_bytes
         with self.path.open("wb") as file:
             file.truncate(size)
@@ -46,7 +46,7 @@ class ArrayFile:
                 os.posix_fallocate(file.fileno(), 0, size)
 
     def open_for_writing(self) -> FileIO:
-        """Open the reserved file; `write` takes it, so that a chunk opens it once."""
+        """Open the reserved file for `write`, once for a chunk of images."""
         return FileIO(self.path, "r+b")
 
     def write(self, file: FileIO, row: int, pixels: bytes) -> None:

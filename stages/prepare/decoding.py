@@ -1,8 +1,8 @@
-"""All candidates decoded on all cores.
+"""All photos decoded on all cores.
 
 A worker writes a photo's pixels straight to their place in the array's file and sends back only a
-few numbers, so that neither memory nor the pipes grow with the photos. The place is the candidate's
-number, so the order in which workers finish changes nothing.
+few numbers, so that neither memory nor pipes grow with the photos. The place is the candidate's
+number, so the order in which workers finish does not matter.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ from tqdm import tqdm
 from stages.common.errors import UserError
 from stages.common.files import readable_os_errors
 from stages.common.workers import worker_pool
-from stages.prepare.decode import Chunk, Content, Decoded, Decoder, start_decoder
+from stages.prepare.decoder import Chunk, Content, Decoded, Decoder, start_decoder
 from stages.prepare.entries import Entry
 from stages.prepare.listing import Listing
 
@@ -27,15 +27,7 @@ CHUNKS_AHEAD = 3
 def decode_photos(listing: Listing, decoder: Decoder, workers: int) -> list[Decoded]:
     """Decode all candidates of a listing in `workers` processes, with a progress bar.
 
-    Returns
-    -------
-    list of Decoded
-        One per candidate, in the candidates' order.
-
-    Raises
-    ------
-    UserError
-        If pixels cannot be written, or a worker process dies.
+    The results are in the candidates' order. A worker process that dies is a UserError.
     """
     decoded = [
         Decoded(number, reason="vanished", detail="was listed, then was gone")
@@ -51,7 +43,7 @@ def decode_photos(listing: Listing, decoder: Decoder, workers: int) -> list[Deco
 
 
 def _contents(listing: Listing) -> Iterator[tuple[int, Content]]:
-    """Give each candidate's number and content; links share the file that they lead to."""
+    """Give each candidate's number and content; links have that of the file that they lead to."""
     numbers: dict[Entry, list[int]] = {}
     for number, candidate in enumerate(listing.candidates):
         numbers.setdefault(candidate.entry, []).append(number)
@@ -77,7 +69,7 @@ def _chunks(contents: Iterable[tuple[int, Content]]) -> Iterator[Chunk]:
 def _decode_chunks(
     decoder: Decoder, chunks: Iterator[Chunk], workers: int
 ) -> Iterator[list[Decoded]]:
-    """Give the chunks' results as they come."""
+    """Give the chunks' results, in the order in which they are ready."""
     if workers == 1:
         for chunk in chunks:
             with readable_os_errors(decoder.array.path):

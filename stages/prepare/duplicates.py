@@ -4,8 +4,8 @@ Same pixels in one class: the first by path is kept. Same pixels in two classes:
 which label is right, so all are rejected. Photos that only look alike are all kept, as one group
 that the split does not separate.
 
-Given splits may separate them: then the test split stays as it is, and what is in another split too
-is rejected there as a leak.
+Given splits may separate them: then the test split keeps its photos, and their copies in other
+splits are rejected as leaks.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ STRICTNESS = ("test", "validation", "train", "")
 
 
 def mark_same_pixels(photos: pd.DataFrame) -> pd.DataFrame:
-    """Reject photos whose pixels another photo has too.
+    """Reject photos that have the same pixels as another.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def mark_same_pixels(photos: pd.DataFrame) -> pd.DataFrame:
 
 
 def strictest(splits: "pd.Series[str]") -> str:
-    """Return the one of several splits that keeps what they share."""
+    """Return the split that keeps what several splits share."""
     return min(splits, key=STRICTNESS.index)
 
 
@@ -84,6 +84,7 @@ def group_near_duplicates(photos: pd.DataFrame, bits: int) -> pd.DataFrame:
     photos : DataFrame
         With ``perceptual_hash, content_key, reason``.
     bits : int
+        0 to 16.
     """
     accepted = photos[photos["reason"] == ""]
     groups = _groups(accepted, bits)
@@ -116,7 +117,7 @@ def list_alike(photos: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         ``group, classes, path, class, split, reason, number``: the groups with the most classes
-        first, for those hold a wrong label most likely.
+        first, because they most likely hold a wrong label.
     """
     alike = photos[photos["content_key"] != ""].copy()
     groups = alike[alike["group"] != ""].drop_duplicates("content_key")

@@ -1,4 +1,4 @@
-"""A name in a folder or an archive of photos, and what it may be: a candidate, or rejected."""
+"""A name in a folder or an archive of photos, and what becomes of it: a candidate, or rejected."""
 
 import posixpath
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ class Entry:
     target : str
         Where a link points, from the top of the source.
     offset : int
-        Where the header of an archive's member begins, which tells it from all others; else 0.
+        Where the header of an archive's member begins, which identifies it; else 0.
     to_folder : bool
-        Whether a link leads to a folder, as far as the system knows.
+        Whether a link leads to a folder; always False in an archive.
     """
 
     name: str
@@ -54,11 +54,11 @@ class Candidate:
     path : str
         As the manifest names it: ``class/.../file``, without a wrapping folder.
     folder : str
-        The class folder, as the source spells it; the label, where a table names it.
+        The class folder, as the source spells it; the label, if labels.csv names it.
     entry : Entry
-        The file; for a link the one it points to.
+        The file, or the one that a link leads to.
     split : Split or None
-        The split that it is given in.
+        The given split.
     """
 
     path: str

@@ -8,7 +8,6 @@ flowers/...             either of them, in one more folder around it all
 import posixpath
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from stages.common.errors import UserError
 from stages.common.names import is_hidden_folder, printable_name
@@ -20,7 +19,7 @@ SPLIT_NAMES: dict[str, Split] = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
     **dict.fromkeys(("test", "testing", "eval"), "test"),
 }
-"""What people call given splits, in any letter case."""
+"""What people call given splits, in any case."""
 
 ADDED = re.compile(r"(set|data|images|imgs|photos)$")
 """What may follow in a folder's name: ``test_set``, ``train2017``, ``Validation images``."""
@@ -63,16 +62,12 @@ class Layout:
         return self.splits.get(folder.split("/")[0])
 
 
-def find_layout(path: Path, folders: set[str], keep_splits: bool = True) -> Layout:
+def find_layout(folders: set[str], keep_splits: bool = True) -> Layout:
     """Tell from all folders of a source, by normalized name, how it is laid out.
 
-    Folders named like splits are splits where two of them share a class, or where nothing else is
-    beside them and one holds folders. A train split is needed only to keep them.
-
-    Raises
-    ------
-    UserError
-        If there are splits, and a folder beside them or without a class.
+    Folders named like splits are splits if two of them share a class, or if no other folder is
+    beside them and one of them holds folders. A folder beside the splits, or a split without
+    classes, is a UserError; a missing train split only if the splits are kept.
     """
     wrapper = find_wrapper(folders)
     inside = {name: set[str]() for name in Layout(wrapper).class_folders(folders)}
@@ -82,36 +77,34 @@ def find_layout(path: Path, folders: set[str], keep_splits: bool = True) -> Layo
             inside[top].add(rest[0])
     splits = {name: split for name in inside if (split := split_of_folder(name))}
     if not _are_splits(inside, splits):
-        _check_unknown_splits(path, inside, splits)
+        _check_unknown_splits(inside, splits)
         return Layout(wrapper)
     shown = ", ".join(printable_name(name) for name in sorted(splits))
     for name in sorted(inside):
         if name not in splits:
             raise UserError(
-                f"{path}: {printable_name(name)!r} is beside the splits {shown}; move it into them "
-                "or out of here, or rename the splits if they are classes"
+                f"{printable_name(name)!r} is beside the splits {shown}; move it into them or out "
+                "of here, or rename the splits if they are classes"
             )
         if not inside[name]:
             raise UserError(
-                f"{path}: the split {printable_name(name)!r} holds no class folders, so the labels "
-                "of its photos are unknown; give it one folder per class, or move it out of here"
+                f"the split {printable_name(name)!r} holds no class folders, so the labels of its "
+                "photos are unknown; give it one folder per class, or move it out of here"
             )
     if keep_splits and "train" not in splits.values():
-        raise UserError(f"{path}: of the given splits {shown}, none is called train; rename one")
+        raise UserError(f"of the given splits {shown}, none is called train; rename one")
     return Layout(wrapper, splits)
 
 
-def _check_unknown_splits(
-    path: Path, inside: dict[str, set[str]], splits: dict[str, Split]
-) -> None:
+def _check_unknown_splits(inside: dict[str, set[str]], splits: dict[str, Split]) -> None:
     """Raise a UserError if a folder holds the same folders as one that is named like a split."""
     for one in splits:
         for other in sorted(set(inside) - set(splits)):
             if len(inside[one] & inside[other]) > 1:
                 raise UserError(
-                    f"{path}: {printable_name(other)!r} holds the same folders as "
-                    f"{printable_name(one)!r}, which is named like a split; call it train, val or "
-                    "test, or move it out of here"
+                    f"{printable_name(other)!r} holds the same folders as {printable_name(one)!r}, "
+                    "which is named like a split; call it train, val or test, or move it out of "
+                    "here"
                 )
 
 
@@ -128,21 +121,21 @@ def _are_splits(inside: dict[str, set[str]], splits: dict[str, Split]) -> bool:
 
 
 def find_folders(entries: dict[str, Entry]) -> set[str]:
-    """Return all folders, empty ones too, but hidden ones, by normalized name."""
+    """Return all folders that are not hidden, empty ones included, by normalized name."""
     pending = {
         name if entry.kind == "folder" else posixpath.dirname(name)
         for name, entry in entries.items()
         if not is_unsafe(entry.name)
     }
-    found: set[str] = set()
+    folders: set[str] = set()
     while pending:  # the folders on the way, which an archive need not list
-        found |= pending
-        pending = {posixpath.dirname(name) for name in pending} - found
-    return {name for name in found - {"", "."} if not is_hidden_folder(name)}
+        folders |= pending
+        pending = {posixpath.dirname(name) for name in pending} - folders
+    return {name for name in folders - {"", "."} if not is_hidden_folder(name)}
 
 
 def find_wrapper(folders: set[str]) -> str:
-    """Return ``folder/`` if one folder holds all the others, and at least two side by side."""
+    """Return ``folder/`` if one folder holds all the others, at least two of them side by side."""
     outer = {name for name in folders if "/" not in name}
     inner = {name for name in folders if name.count("/") == 1}
     return f"{outer.pop()}/" if len(outer) == 1 and len(inner) >= 2 else ""

@@ -23,6 +23,17 @@ from PIL import Image
 
 SIDE_PX = 32
 FREQUENCIES = 8
+BITS = np.uint64(1) << np.arange(FREQUENCIES**2, dtype=np.uint64)
+ODD_ACROSS = np.sum(BITS.reshape(FREQUENCIES, FREQUENCIES)[:, 1::2], dtype=np.uint64)
+"""The bits of the frequencies whose sign a mirror changes."""
+
+BANDS = 4
+BAND_BITS = 16
+BLOCK = 1 << 20
+"""Comparisons made at once: bounds the memory."""
+
+Hashes = npt.NDArray[np.uint64]
+Pairs = npt.NDArray[np.int64]
 
 
 def _cosines() -> npt.NDArray[np.float64]:
@@ -38,9 +49,6 @@ def _cosines() -> npt.NDArray[np.float64]:
 
 
 COSINES = _cosines()
-BITS = np.uint64(1) << np.arange(FREQUENCIES**2, dtype=np.uint64)
-ODD_ACROSS = np.sum(BITS.reshape(FREQUENCIES, FREQUENCIES)[:, 1::2], dtype=np.uint64)
-"""The bits of the frequencies that a mirror turns over."""
 
 
 def perceptual_hash(square: Image.Image) -> int:
@@ -51,18 +59,9 @@ def perceptual_hash(square: Image.Image) -> int:
     return int(np.packbits(spectrum > 0, bitorder="little").view("<u8")[0])
 
 
-def mirrored(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+def mirrored(hashes: Hashes) -> Hashes:
     """Return the hashes of the mirror images, left for right."""
     return hashes ^ ODD_ACROSS
-
-
-BANDS = 4
-BAND_BITS = 16
-BLOCK = 1 << 20
-"""Comparisons made at once: bounds the memory."""
-
-Hashes = npt.NDArray[np.uint64]
-Pairs = npt.NDArray[np.int64]
 
 
 def pairs_within(left: Hashes, right: Hashes, bits: int) -> Pairs:
@@ -74,18 +73,19 @@ def pairs_within(left: Hashes, right: Hashes, bits: int) -> Pairs:
         Of the same photos, `right` perhaps of their mirror images. Equal values in `right` make
         the search slow.
     bits : int
+        0 to 64.
 
     Returns
     -------
     int64 array of shape (P, 2)
         Positions in `left` and in `right`, the first below the second, ascending, each pair once.
     """
-    found = [np.empty((0, 2), np.int64)]
+    pairs = [np.empty((0, 2), np.int64)]
     for shift in range(0, BANDS * BAND_BITS, BAND_BITS):
         for i, j in _candidates(_band(left, shift), _band(right, shift), bits // BANDS):
             near = (i < j) & (np.bitwise_count(left[i] ^ right[j]) <= bits)
-            found.append(np.stack([i[near], j[near]], axis=1))
-    return np.unique(np.concatenate(found), axis=0)
+            pairs.append(np.stack([i[near], j[near]], axis=1))
+    return np.unique(np.concatenate(pairs), axis=0)
 
 
 def _band(hashes: Hashes, shift: int) -> npt.NDArray[np.uint16]:
@@ -95,19 +95,19 @@ def _band(hashes: Hashes, shift: int) -> npt.NDArray[np.uint16]:
 def _candidates(
     left: npt.NDArray[np.uint16], right: npt.NDArray[np.uint16], flips: int
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """Give the positions of all pairs of values that differ in at most `flips` bits, by blocks."""
+    """Give the positions of all pairs of values that differ in at most `flips` bits, in blocks."""
     filed = np.argsort(right, kind="stable")
     start = np.searchsorted(right[filed], np.arange((1 << BAND_BITS) + 1))
     masks = _masks(flips)
     at_once = max(1, BLOCK // max(1, len(left)))
     for first_mask in range(0, len(masks), at_once):
-        wanted = (left ^ masks[first_mask : first_mask + at_once, None]).ravel().astype(np.int64)
-        counts = start[wanted + 1] - start[wanted]
+        values = (left ^ masks[first_mask : first_mask + at_once, None]).ravel().astype(np.int64)
+        counts = start[values + 1] - start[values]
         for first, last in _blocks(counts):
             block = counts[first:last]
             asking = np.repeat(np.arange(first, last), block)
             rank = np.arange(len(asking)) - np.repeat(np.cumsum(block) - block, block)
-            yield asking % len(left), filed[start[wanted[asking]] + rank]
+            yield asking % len(left), filed[start[values[asking]] + rank]
 
 
 def _masks(flips: int) -> npt.NDArray[np.uint16]:

@@ -23,14 +23,9 @@ def contact_sheet(
     rejected: pd.DataFrame,
     alike: pd.DataFrame,
 ) -> Image.Image:
-    """Draw the contact sheet while the array still holds every photo, rejected ones too.
+    """Draw the contact sheet, while the array still holds rejected photos.
 
-    Parameters
-    ----------
-    array : ArrayFile
-    photos : DataFrame
-        Every candidate, decoded or not, with its ``number`` in the array.
-    accepted, rejected, alike : DataFrame
+    `photos` is every candidate, decoded or not, with its ``number`` in the array.
     """
     seen = f"{len(accepted)} photos as the network sees them, {array.side_px} x {array.side_px} px"
     classes = _classes(accepted)
@@ -39,7 +34,7 @@ def contact_sheet(
 
 
 def _classes(accepted: pd.DataFrame) -> list[Section]:
-    """Choose photos by their content's hash: by chance, yet the same ones when data grow."""
+    """Choose photos by their content's hash: at random, but the same ones when data grow."""
     classes = accepted.groupby("class")
     count = max(2, min(PER_ROW, CLASS_TILES // len(classes)))
     sections = []

@@ -9,7 +9,7 @@ from pathlib import Path
 from stages.common.errors import PhotoError, UserError
 from stages.common.names import printable_name
 from stages.prepare.archives import Tar, Zip
-from stages.prepare.decode import Content, read_content
+from stages.prepare.decoder import Content, read_content
 from stages.prepare.entries import Entry, link_entry
 
 CACHED = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
@@ -28,8 +28,8 @@ class Folder:
         while pending:
             inside = pending.pop()
             try:
-                with os.scandir(self.path / inside) as found:
-                    for item in found:
+                with os.scandir(self.path / inside) as items:
+                    for item in items:
                         entry = _folder_entry(inside, item)
                         if entry.kind == "folder":
                             pending.append(f"{entry.name}/")
@@ -40,9 +40,9 @@ class Folder:
                     "give read permission or take it out"
                 ) from error
 
-    def contents(self, wanted: Iterable[Entry]) -> Iterator[tuple[Entry, Content]]:
+    def contents(self, entries: Iterable[Entry]) -> Iterator[tuple[Entry, Content]]:
         """Give the paths: the workers read them."""
-        for entry in wanted:
+        for entry in entries:
             yield entry, self.path / entry.name
 
 
@@ -51,13 +51,7 @@ ARCHIVES: dict[str, type[Tar | Zip]] = {".tar": Tar, ".tar.gz": Tar, ".tgz": Tar
 
 
 def open_source(path: Path) -> Source:
-    """Tell a folder and the kinds of archive apart.
-
-    Raises
-    ------
-    UserError
-        If `path` is neither.
-    """
+    """Tell a folder and the kinds of archive apart."""
     allowed = f"a folder or a {', '.join(ARCHIVES)} archive with one folder per class"
     shown = printable_name(str(path))
     try:
@@ -78,21 +72,14 @@ def open_source(path: Path) -> Source:
 
 
 def read_entry(source: Source, entry: Entry) -> bytes:
-    """Return a file's bytes.
-
-    Raises
-    ------
-    UserError
-        If it is no plain file or cannot be read.
-    """
-    where = source.path / entry.name
+    """Return a file's bytes."""
     if entry.kind != "file":
-        raise UserError(f"{where}: must be a plain file")
+        raise UserError("must be a plain file")
     (_, content), *_ = source.contents([entry])
     try:
         return read_content(content)
     except PhotoError as error:
-        raise UserError(f"{where}: cannot be read: {error.detail}") from error
+        raise UserError(f"cannot be read: {error.detail}") from error
 
 
 def _folder_entry(inside: str, item: os.DirEntry[str]) -> Entry:

@@ -1,4 +1,4 @@
-"""From a source of photos to the finished store, in one readable chain."""
+"""From a source of photos to the finished store, in one readable chain, and its summary."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
+from stages.common.errors import about
 from stages.common.files import readable_os_errors
 from stages.common.schema import Prepare
 from stages.common.workers import cores
@@ -19,7 +20,7 @@ from stages.prepare.checks import (
     check_rejected,
     note_missing_classes,
 )
-from stages.prepare.decode import Decoded, Decoder
+from stages.prepare.decoder import Decoded, Decoder
 from stages.prepare.decoding import decode_photos
 from stages.prepare.duplicates import (
     group_near_duplicates,
@@ -34,9 +35,6 @@ from stages.prepare.writing import count, write_store
 
 BYTES_PER_PIXEL = 8
 """No honest photo needs more: four channels of 16 bits."""
-
-SHOWN = 5
-"""Rejected photos that an error names."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +51,6 @@ class Outcome:
         By path, in the array's order.
     rejected : DataFrame
         ``path, reason, detail``, by path.
-    alike : DataFrame
-        Photos that are the same or look the same, by group.
     picture : Image
         The contact sheet.
     notes : list of str
@@ -65,7 +61,6 @@ class Outcome:
     classes: list[str]
     accepted: pd.DataFrame
     rejected: pd.DataFrame
-    alike: pd.DataFrame
     picture: Image.Image
     notes: list[str]
 
@@ -81,14 +76,8 @@ def prepare_store(
         A folder or an archive; docs/photos.md has its layouts.
     prepare : Prepare
     folder : Path
-        Where the store's files go.
     workers : int, optional
         Processes that decode; one per core when not given. Changes no byte of the store.
-
-    Raises
-    ------
-    UserError
-        If the photos do not make a data set; the message says why and what to do.
     """
     max_bytes = round(prepare.max_megapixels * 1e6 * BYTES_PER_PIXEL)
     listing = list_photos(source, max_bytes, prepare.given_splits == "keep")
@@ -100,20 +89,21 @@ def prepare_store(
     photos = mark_same_pixels(_table(listing, decoded, prepare.given_splits == "keep"))
     photos = mark_leaks(group_near_duplicates(photos, prepare.near_duplicate_bits))
     rejected = _rejected(listing, photos)
-    check_rejected(source, rejected, len(photos) + len(listing.rejected), prepare)
-    check_classes(source, photos)
-    check_given_splits(source, photos)
     accepted = photos[photos["reason"] == ""].copy()
-    notes = listing.notes + note_missing_classes(source, accepted)
+    with about(source):
+        check_rejected(rejected, len(photos) + len(listing.rejected), prepare)
+        check_classes(photos)
+        check_given_splits(photos)
+        notes = listing.notes + note_missing_classes(accepted)
     accepted["split"] = assign_splits(accepted, prepare)
     alike = list_alike(photos.join(accepted["split"]).fillna(""))
     picture = contact_sheet(array, photos, accepted, rejected, alike)
     write_store(folder, array, listing.classes, accepted, rejected, alike)
-    return Outcome(listing.skipped, listing.classes, accepted, rejected, alike, picture, notes)
+    return Outcome(listing.skipped, listing.classes, accepted, rejected, picture, notes)
 
 
 def _table(listing: Listing, decoded: list[Decoded], keep_splits: bool) -> pd.DataFrame:
-    """Return a row per candidate, by path; ``given`` is the split it comes in, or empty."""
+    """Return a row per candidate, by path; ``given`` is its given split, or empty."""
     table = pd.DataFrame(decoded, columns=list(Decoded._fields))
     table.insert(0, "path", [candidate.path for candidate in listing.candidates])
     table.insert(1, "class", [candidate.class_name for candidate in listing.candidates])
@@ -123,7 +113,7 @@ def _table(listing: Listing, decoded: list[Decoded], keep_splits: bool) -> pd.Da
 
 
 def _rejected(listing: Listing, photos: pd.DataFrame) -> pd.DataFrame:
-    """Return those rejected by their names and those by their content, by path."""
+    """Return the photos rejected by name and by content, by path."""
     columns = ["path", "reason", "detail"]
     by_name = pd.DataFrame(listing.rejected, columns=columns)
     by_content = photos.loc[photos["reason"] != "", columns]
@@ -141,12 +131,12 @@ def summarize(outcome: Outcome) -> dict[str, Any]:
         "skipped": outcome.skipped,
         "photos": count(outcome.accepted, outcome.classes),
         "rejected_by_reason": {str(reason): int(number) for reason, number in reasons.items()},
-        "near_duplicates": near_duplicates(outcome.accepted),
+        "near_duplicates": _near_duplicates(outcome.accepted),
     }
 
 
-def near_duplicates(accepted: pd.DataFrame) -> dict[str, int]:
-    """Count groups of more than one photo, their photos, and the groups across classes."""
+def _near_duplicates(accepted: pd.DataFrame) -> dict[str, int]:
+    """Count groups of several photos, their photos, and the groups with several classes."""
     groups = accepted.groupby("group")["class"].agg(["size", "nunique"])
     several = groups[groups["size"] > 1]
     return {
@@ -157,7 +147,7 @@ def near_duplicates(accepted: pd.DataFrame) -> dict[str, int]:
 
 
 def describe(summary: dict[str, Any], notes: Sequence[str] = ()) -> str:
-    """Say the summary in a few lines."""
+    """Return the summary as a few lines to print."""
     counts = "scanned {scanned} = accepted {accepted} + rejected {rejected} + skipped {skipped}"
     lines = [counts.format(**summary)]
     lines += [

@@ -1,4 +1,4 @@
-"""The store's files, from the table of accepted photos."""
+"""The store's files, from the tables of photos and the array."""
 
 import hashlib
 import math
@@ -19,13 +19,7 @@ def write_store(
     rejected: pd.DataFrame,
     alike: pd.DataFrame,
 ) -> None:
-    """Compact the array and write the tables beside it.
-
-    Raises
-    ------
-    UserError
-        If a file cannot be written.
-    """
+    """Compact the array and write the other files of the store."""
     manifest = accepted[["path", "class"]].copy()
     manifest["label"] = accepted["class"].map({name: label for label, name in enumerate(classes)})
     manifest[["split", "sha256", "width", "height"]] = accepted[
@@ -50,15 +44,17 @@ def write_store(
 
 def count(photos: pd.DataFrame, classes: list[str]) -> dict[Split, dict[str, int]]:
     """Count photos per split and class, zeros included."""
-    found = photos.groupby(["split", "class"]).size()
-    return {split: {name: int(found.get((split, name), 0)) for name in classes} for split in SPLITS}
+    counts = photos.groupby(["split", "class"]).size()
+    return {
+        split: {name: int(counts.get((split, name), 0)) for name in classes} for split in SPLITS
+    }
 
 
 def train_statistics(accepted: pd.DataFrame, side_px: int) -> tuple[list[float], list[float]]:
     """Return mean and standard deviation per channel over the train split, of values in [0, 1].
 
-    They come from whole-number sums, so no order of adding can change them. A deviation below one
-    level counts as one level, so that no reader divides by zero.
+    They come from whole-number sums, so the order of the photos cannot change them. A deviation
+    below one level counts as one level, so that no reader divides by zero.
     """
     train = accepted[accepted["split"] == "train"]
     values = len(train) * side_px**2

@@ -8,7 +8,7 @@ import numpy as np
 import pillow_heif
 import pytest
 import simplejpeg
-from PIL import Image, ImageOps
+from PIL import Image
 
 from stages.common.errors import PhotoError
 from stages.photos import photo as module
@@ -44,26 +44,37 @@ def test_pixels_are_square_rgb_and_sizes_are_the_photos():
     assert (found.width, found.height) == (96, 72)
 
 
+UPRIGHT = [
+    lambda square: square,
+    lambda square: square[:, ::-1],
+    lambda square: square[::-1, ::-1],
+    lambda square: square[::-1],
+    lambda square: square.swapaxes(0, 1),
+    lambda square: np.rot90(square, -1),
+    lambda square: np.rot90(square, 2).swapaxes(0, 1),
+    np.rot90,
+]
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 def test_every_exif_orientation_is_turned_upright(orientation, kind):
+    lying = pixels(encoded(photo(1), kind, lossless=True, quality=95))
     content = encoded(photo(1), kind, exif=exif(orientation), lossless=True, quality=95)
-    tagged = photo(1)
-    tagged.getexif()[0x0112] = orientation
-    upright = ImageOps.exif_transpose(tagged)
     found = decode_photo(content, 32, ANY)
-    assert (found.width, found.height) == upright.size
-    assert quality_db(found.pixels, reference(upright)) > 35
+    assert (found.width, found.height) == ((96, 72) if orientation < 5 else (72, 96))
+    difference = found.pixels.astype(int) - UPRIGHT[orientation - 1](lying)
+    assert np.abs(difference).max() <= (kind == "TIFF")  # Pillow turns a TIFF before it is scaled
 
 
-@pytest.mark.parametrize("orientation", [0, 9, 77])
-def test_senseless_orientation_is_ignored(orientation):
-    np.testing.assert_array_equal(pixels(jpeg(1, exif=exif(orientation))), pixels(jpeg(1)))
-
-
-def test_broken_exif_is_ignored():
-    broken = jpeg(1, exif=b"Exif\0\0MM\0*\0\0\0\xff\xff\xff")
-    np.testing.assert_array_equal(pixels(broken), pixels(jpeg(1)))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(
+    "data", [*map(exif, (0, 9, 77)), b"Exif\0\0MM\0*\0\0\0\xff\xff\xff", b"Exif\0\0garbage"]
+)
+def test_senseless_and_broken_exif_is_ignored(kind, data):
+    np.testing.assert_array_equal(
+        pixels(encoded(photo(1), kind, exif=data)), pixels(encoded(photo(1), kind))
+    )
 
 
 def test_16_bit_gray_is_scaled_not_clipped():
@@ -133,25 +144,6 @@ def test_the_middle_is_kept():
     image = photo(3, 90, 30)
     expected = reference(image.crop((30, 0, 60, 30)))
     np.testing.assert_array_equal(pixels(encoded(image, "PNG")), expected)
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"", "empty"),
-        (b"no photo", "not_an_image"),
-        (jpeg(1)[:300], "truncated"),
-        (jpeg(1)[:-200], "truncated"),
-        (jpeg(1)[:-400] + b"\xff\xd9", "truncated"),
-        (encoded(photo(1).convert("F"), "TIFF"), "unsupported"),
-    ],
-    ids=["empty", "text", "header cut", "cut", "cut and closed", "float"],
-)
-def test_what_cannot_be_used_has_a_reason(content, reason):
-    with pytest.raises(PhotoError) as caught:
-        pixels(content)
-    assert caught.value.reason == reason
-    assert caught.value.detail
 
 
 @pytest.mark.parametrize(

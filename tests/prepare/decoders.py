@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from stages.prepare.decode import Decoder
+from stages.prepare.decoder import Decoder
 
 
 class DyingDecoder(Decoder):
@@ -22,5 +22,5 @@ class FullDiskDecoder(Decoder):
 
 class SleepingDecoder(Decoder):
     def __call__(self, chunk):
-        os.write(1, f"{os.getpid()}\n".encode())  # at once: another one writes there, too
+        os.write(1, f"{os.getpid()}\n".encode())  # at once: so do others
         time.sleep(60)

@@ -1,6 +1,6 @@
-"""A table of labels, labels.csv at the top of a source, for photos that lie in one folder.
+"""The labels of photos that lie in one folder: labels.csv, at the top of a source.
 
-Columns: ``path``, from the table's folder and with slashes; ``label``; and perhaps ``split``.
+Columns: ``path``, from the folder of labels.csv and with slashes; ``label``; perhaps ``split``.
 """
 
 import csv
@@ -8,67 +8,76 @@ import io
 import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from stages.common.errors import UserError
 from stages.common.names import is_clutter, printable_name
 from stages.common.store import Split
+from stages.prepare.checks import SHOWN
 from stages.prepare.layout import SPLIT_NAMES
 
-TABLE = "labels.csv"
+LABELS = "labels.csv"
 MAX_BYTES = 64_000_000
 LONGEST_LABEL = 200
-SHOWN = 5
-"""Problems that an error names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A row of the table."""
+    """What a row says of its photo."""
 
     label: str
     split: Split | None
 
 
-def read_table(table: Path, content: bytes, folder: str, names: set[str]) -> dict[str, Label]:
-    """Return the rows of a table by the normalized names of their photos.
+Labels = dict[str, Label]
+"""By the normalized names of the photos."""
+
+
+def read_labels(content: bytes, folder: str, names: set[str]) -> Labels:
+    """Return the rows of labels.csv, or raise a UserError with the first lines that are wrong.
 
     Parameters
     ----------
-    table : Path
-        For messages.
     content : bytes
     folder : str
-        The table's, with its slash, or nothing.
+        The folder of labels.csv, with its slash, or nothing.
     names : set of str
         All files of the source, by normalized name.
-
-    Raises
-    ------
-    UserError
-        With the line of each of the first problems.
     """
     if len(content) > MAX_BYTES:
-        raise UserError(f"{table}: has {len(content):,} bytes, over {MAX_BYTES:,}: no such table")
+        raise UserError(f"has {len(content):,} bytes, over {MAX_BYTES:,}: no such table")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise UserError(f"{table}: line {line}: is not UTF-8; save it as UTF-8") from error
-    rows: dict[str, Label] = {}
+        raise UserError(f"line {line}: is not UTF-8; save it as UTF-8") from error
+    labels: Labels = {}
     problems: list[str] = []
     for line, problem, name, label in _rows(text, folder, names):
-        if not problem and name in rows:
+        if not problem and name in labels:
             problem = f"{_short(name)} is listed twice"
         if problem:
             problems.append(f"line {line}: {problem}")
         else:
-            rows[name] = label
+            labels[name] = label
     if problems:
         more = f"\n  and {len(problems) - SHOWN:,} more" if problems[SHOWN:] else ""
         lines = "".join(f"\n  {problem}" for problem in problems[:SHOWN])
-        raise UserError(f"{table}: fix these lines:{lines}{more}")
-    return rows
+        raise UserError(f"fix these lines:{lines}{more}")
+    return labels
+
+
+def check_labels(labels: Labels, photos: list[str], keep_splits: bool) -> None:
+    """Raise a UserError if labels.csv leaves out most photos, or none of its splits is train."""
+    unnamed = sorted(name for name in photos if name not in labels)
+    if len(unnamed) > len(labels):
+        raise UserError(
+            f"names {len(labels):,} of {len(photos):,} files, not {printable_name(unnamed[0])}, "
+            "for example; a table must name the photos, whatever folders they are in: complete "
+            "it, or remove it if class folders hold the labels"
+        )
+    splits = {label.split for label in labels.values()}
+    if keep_splits and splits - {None} and "train" not in splits:
+        raise UserError("no line has the split train; name some")
 
 
 def _rows(text: str, folder: str, names: set[str]) -> Iterator[tuple[int, str, str, Label]]:
@@ -78,8 +87,8 @@ def _rows(text: str, folder: str, names: set[str]) -> Iterator[tuple[int, str, s
     try:
         header = [column.strip().lower() for column in next(reader, [])]
         if sorted(header) not in (["label", "path"], ["label", "path", "split"]):
-            found = ", ".join(map(_short, header[:4])) or "nothing"
-            columns = f"the columns must be path,label or path,label,split; found {found}"
+            got = ", ".join(map(_short, header[:4])) or "nothing"
+            columns = f"the columns must be path,label or path,label,split; found {got}"
             yield 1, columns, *nothing
             return
         for values in filter(None, reader):

@@ -1,6 +1,6 @@
-"""One candidate's bytes to pixels in the array, and to what must be known of them later.
+"""One photo's bytes to pixels in the array, and to the facts that later steps need.
 
-Imports little, because every worker process imports it.
+It imports little, because every worker process imports it.
 """
 
 import hashlib
@@ -21,10 +21,10 @@ from stages.prepare.perceptual_hash import perceptual_hash
 LEVELS = np.arange(256)
 
 KEPT_BYTES = 1 << 24
-"""More than a usual photo takes, decoded."""
+"""More than most photos take, decoded."""
 
 Content = bytes | Path | PhotoError
-"""A photo's bytes, where to read them, or why they cannot be had."""
+"""A photo's bytes, where to read them, or why there are none."""
 
 Chunk = list[tuple[int, Content]]
 """Candidates' numbers and contents."""
@@ -65,7 +65,7 @@ class Decoded(NamedTuple):
 
 @dataclass(frozen=True)
 class Decoder:
-    """Where the pixels go and what is accepted: all that a worker needs."""
+    """Where the pixels go and which photos are accepted: all that a worker needs."""
 
     array: ArrayFile
     limits: Limits
@@ -99,12 +99,12 @@ class Decoder:
 def start_decoder() -> None:
     """Call it first in a worker process.
 
-    It silences libtiff, which prints what it thinks of broken files; rejected.csv says it in order.
+    It silences libtiff, which prints a line for each broken file, as rejected.csv does.
     """
     start_worker()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    # glibc keeps freed memory up to twice the largest block that was ever freed. Without this one
-    # each photo's pages are fetched from the system anew: a tenth of the processor's time.
+    # glibc keeps freed memory up to twice the largest block that was ever freed. Without this
+    # block, every photo's pages come from the system again: a tenth of the processor's time.
     bytes(KEPT_BYTES)
 
 
