@@ -23,7 +23,8 @@ CGROUPS = Path("/sys/fs/cgroup")
 def cores() -> int:
     """Count the cores that this process may use, which can be fewer than the machine has."""
     here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(here, *map(math.ceil, _quotas(Path("/proc/self/cgroup"), CGROUPS))))
+    quotas = map(math.ceil, _quotas(Path("/proc/self/cgroup"), CGROUPS))
+    return max(1, min([here, *quotas]))
 
 
 def _quotas(own: Path, mount: Path) -> Iterator[float]:
