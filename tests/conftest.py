@@ -1,6 +1,7 @@
 """What several test modules need: a tiny parameter file, a tiny store, a tiny finished project."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +100,7 @@ def store(tmp_path: Path) -> Store:
         for split in SPLITS
     }
     meta = StoreMeta(
+        schema_version=2,
         classes=classes.tolist(),
         image_size_px=32,
         mean=[0.5, 0.5, 0.5],
@@ -125,6 +127,14 @@ def meta_of(store: Store, width: int = 8) -> ModelMeta:
         store_images_sha256=meta.images_sha256,
         store_manifest_sha256=meta.manifest_sha256,
     )
+
+
+def change_guarded(path: Path, **changes: object) -> None:
+    """Change fields of a small file, and its digest with them."""
+    content = {**json.loads(path.read_text()), **changes}
+    content.pop("sha256", None)
+    text = json.dumps(content, sort_keys=True)
+    path.write_text(json.dumps({**content, "sha256": hashlib.sha256(text.encode()).hexdigest()}))
 
 
 def digest(path: Path) -> str:

@@ -11,10 +11,8 @@ import hashlib
 import json
 import os
 import shutil
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from io import BufferedReader
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,12 +21,10 @@ from filelock import SoftFileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stages.common.errors import UserError
+from stages.common.reading import read_bytes
 
 OUTPUT_FOLDERS = ("data", "metrics", "models")
 """The folders that hold the stages' outputs."""
-
-LARGEST = 64_000_000
-"""Bytes of the largest file that is read at once, where nothing else is said."""
 
 NOT_FOR_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
 """What some shares answer to the fsync of a folder, whose entries they write at once."""
@@ -57,32 +53,6 @@ def check_output_folders() -> None:
 def partial_name(path: Path) -> Path:
     """Return the temporary name beside `path`, hidden from Git and DVC."""
     return path.with_name(f".{path.name}.partial")
-
-
-@contextmanager
-def open_regular(path: Path) -> Iterator[BufferedReader]:
-    """Open a file to read, but no pipe, which may wait, and no device, which may never end.
-
-    Raises
-    ------
-    OSError
-        Which says so in ``strerror``.
-    """
-    # Opened before it is looked at: between the two, somebody might put a pipe in its place.
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "is not a regular file", str(path))
-        yield file
-
-
-def read_bytes(path: Path, most: int = LARGEST) -> bytes:
-    """Read a regular file; an OSError says so if it has over `most` bytes, also if it grows."""
-    with open_regular(path) as file:
-        too_large = os.fstat(file.fileno()).st_size > most
-        content = b"" if too_large else file.read(most + 1)
-        if too_large or len(content) > most:
-            raise OSError(errno.EFBIG, f"has over {most:,} bytes", str(path))
-    return content
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from stages.common.errors import UserError
-from stages.common.files import read_bytes
 from stages.common.names import printable_name
+from stages.common.reading import read_bytes
 from stages.common.schema import Params
 from stages.common.yaml12 import YamlError, parse_yaml
 

@@ -24,7 +24,8 @@ import pandas as pd
 from pydantic import Field
 
 from stages.common.errors import UserError
-from stages.common.files import Guarded, open_regular, read_guarded
+from stages.common.files import Guarded, read_guarded
+from stages.common.reading import open_regular
 
 STORE = Path("data/prepared")
 Split = Literal["train", "validation", "test"]
@@ -40,7 +41,7 @@ Channels = Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length
 class StoreMeta(Guarded):
     """The content of meta.json."""
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[2]
     classes: Annotated[list[str], Field(min_length=2)]
     """In the order of the labels."""
     image_size_px: Annotated[int, Field(ge=1, le=1024)]

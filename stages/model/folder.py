@@ -19,7 +19,8 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from stages.common.errors import UserError
-from stages.common.files import new_folder, read_bytes, read_guarded, write_bytes, write_guarded
+from stages.common.files import new_folder, read_guarded, write_bytes, write_guarded
+from stages.common.reading import read_bytes
 from stages.model.classifier import Calibration, Classifier, ModelMeta
 from stages.model.networks import build_network
 

@@ -35,6 +35,10 @@ SIDEWAYS = range(5, 9)
 JPEG = b"\xff\xd8\xff"
 """How a JPEG starts."""
 
+SCAN = b"\xff\xda"
+MOST_SCANS = 100
+"""A progressive JPEG has about ten scans; each is a pass over all pixels."""
+
 NAMES_OF_ORIENTATION = (b"Exif", b"tiff:Orientation")
 """One of these is in a JPEG that says which side is up."""
 
@@ -46,6 +50,11 @@ class Limits:
     min_side_px: int
     max_megapixels: float
     max_aspect_ratio: float
+
+    @property
+    def max_bytes(self) -> int:
+        """Bytes of the largest file: no honest photo needs over four channels of 16 bits."""
+        return round(self.max_megapixels * 1e6 * 8)
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,8 @@ def decode_photo(content: bytes, size_px: int, limits: Limits) -> Photo:
     """
     if not content:
         raise PhotoError("empty", "the file has no bytes")
+    if content.startswith(JPEG) and (scans := content.count(SCAN)) > MOST_SCANS:
+        raise PhotoError("damaged", f"{scans:,} scans, which take too long to decode")
     return _from_plain_jpeg(content, size_px, limits) or _from_any(content, size_px, limits)
 
 

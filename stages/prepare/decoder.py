@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stages.common.errors import PhotoError
+from stages.common.reading import read_photo_file
 from stages.common.workers import start_worker
 from stages.photos.photo import Limits, decode_photo
 from stages.prepare.array import ArrayFile
@@ -77,7 +78,7 @@ class Decoder:
 
     def _decode(self, number: int, content: Content, file: FileIO) -> Decoded:
         try:
-            data = read_content(content)
+            data = read_content(content, self.limits.max_bytes)
             photo = decode_photo(data, self.array.side_px, self.limits)
         except PhotoError as error:
             return Decoded(number, reason=error.reason, detail=error.detail)
@@ -108,15 +109,10 @@ def start_decoder() -> None:
     bytes(KEPT_BYTES)
 
 
-def read_content(content: Content) -> bytes:
-    """Return the bytes; a PhotoError says why there are none."""
+def read_content(content: Content, most: int) -> bytes:
+    """Return the bytes, at most so many; a PhotoError says why there are none."""
     if isinstance(content, PhotoError):
         raise content
     if isinstance(content, bytes):
         return content
-    try:
-        return content.read_bytes()
-    except FileNotFoundError as error:
-        raise PhotoError("vanished", "was listed, then was gone") from error
-    except OSError as error:
-        raise PhotoError("unreadable_file", error.strerror or str(error)) from error
+    return read_photo_file(content, most)

@@ -43,8 +43,6 @@ def read_labels(content: bytes, folder: str, names: set[str]) -> Labels:
     names : set of str
         All files of the source, by normalized name.
     """
-    if len(content) > MAX_BYTES:
-        raise UserError(f"has {len(content):,} bytes, over {MAX_BYTES:,}: no such table")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

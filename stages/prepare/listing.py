@@ -20,7 +20,7 @@ from stages.prepare.checks import (
     note_parallel_trees,
 )
 from stages.prepare.entries import Candidate, Entries, Entry, Rejected
-from stages.prepare.labels import LABELS, Labels, check_labels, read_labels
+from stages.prepare.labels import LABELS, MAX_BYTES, Labels, check_labels, read_labels
 from stages.prepare.layout import Layout, find_folders, find_layout, is_unsafe
 from stages.prepare.sources import Source, open_source, read_entry
 
@@ -78,7 +78,9 @@ def list_photos(path: Path, max_bytes: int, keep_splits: bool = True) -> Listing
     if labels_csv:
         folder = labels_csv[: -len(LABELS)]
         with about(path / labels_csv):
-            labels = read_labels(read_entry(source, files[labels_csv]), folder, set(files))
+            labels = read_labels(
+                read_entry(source, files[labels_csv], MAX_BYTES), folder, set(files)
+            )
             check_labels(labels, names, keep_splits)
         items = [by_labels(name, files, folder, labels) for name in names]
     else:

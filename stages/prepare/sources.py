@@ -1,19 +1,16 @@
 """Where photos come from: a folder or an archive."""
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stages.common.errors import PhotoError, UserError
 from stages.common.names import printable_name
+from stages.common.reading import CACHED
 from stages.prepare.archives import Tar, Zip
 from stages.prepare.decoder import Content, read_content
 from stages.prepare.entries import Entry, link_entry
-
-CACHED = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
-"""Where DVC keeps a file's content; with `cache.type symlink` a tracked file is a link there."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +68,15 @@ def open_source(path: Path) -> Source:
     raise UserError(f"params.yaml: data.photos must be {allowed}, got {path}")
 
 
-def read_entry(source: Source, entry: Entry) -> bytes:
+def read_entry(source: Source, entry: Entry, most: int) -> bytes:
     """Return a file's bytes."""
     if entry.kind != "file":
         raise UserError("must be a plain file")
+    if entry.size > most:
+        raise UserError(f"has {entry.size:,} bytes, over {most:,}: no such table")
     (_, content), *_ = source.contents([entry])
     try:
-        return read_content(content)
+        return read_content(content, most)
     except PhotoError as error:
         raise UserError(f"cannot be read: {error.detail}") from error
 

@@ -33,9 +33,6 @@ from stages.prepare.sheet import contact_sheet
 from stages.prepare.split import assign_splits
 from stages.prepare.writing import count, write_store
 
-BYTES_PER_PIXEL = 8
-"""No honest photo needs more: four channels of 16 bits."""
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -79,12 +76,11 @@ def prepare_store(
     workers : int, optional
         Processes that decode; one per core when not given. Changes no byte of the store.
     """
-    max_bytes = round(prepare.max_megapixels * 1e6 * BYTES_PER_PIXEL)
-    listing = list_photos(source, max_bytes, prepare.given_splits == "keep")
+    limits = Limits(prepare.min_side_px, prepare.max_megapixels, prepare.max_aspect_ratio)
+    listing = list_photos(source, limits.max_bytes, prepare.given_splits == "keep")
     array = ArrayFile(folder / "images.npy", prepare.image_size_px)
     with readable_os_errors(array.path):
         array.reserve(len(listing.candidates))
-    limits = Limits(prepare.min_side_px, prepare.max_megapixels, prepare.max_aspect_ratio)
     decoded = decode_photos(listing, Decoder(array, limits), workers or cores())
     photos = mark_same_pixels(_table(listing, decoded, prepare.given_splits == "keep"))
     photos = mark_leaks(group_near_duplicates(photos, prepare.near_duplicate_bits))

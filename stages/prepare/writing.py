@@ -31,6 +31,7 @@ def write_store(
     write_csv(folder / "alike.csv", alike.drop(columns="number"))
     mean, std = train_statistics(accepted, array.side_px)
     meta = StoreMeta(
+        schema_version=2,
         classes=classes,
         image_size_px=array.side_px,
         mean=mean,

@@ -15,7 +15,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from stages.common.errors import UserError, first_line
-from stages.common.files import read_bytes
+from stages.common.reading import read_bytes
 from stages.common.schema import Model
 from stages.model.classifier import ModelMeta
 from stages.model.folder import MAX_BYTES, read_model_meta

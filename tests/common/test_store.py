@@ -14,6 +14,7 @@ import pytest
 from stages.common.errors import UserError
 from stages.common.store import Store, open_store
 from stages.prepare.stage import prepare_store
+from tests.conftest import change_guarded
 from tests.hazards import plant_clean, settings
 
 
@@ -37,8 +38,7 @@ def folder(finished: Path, tmp_path: Path) -> Path:
 
 
 def change_meta(folder: Path, **changes) -> None:
-    path = folder / "meta.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    change_guarded(folder / "meta.json", **changes)
 
 
 def test_a_whole_store_opens_read_only(folder: Path):
@@ -84,8 +84,8 @@ def test_a_file_cut_short_is_noticed(folder: Path, name: str):
 
 
 def test_another_schema_is_named(folder: Path):
-    change_meta(folder, schema_version=2)
-    with pytest.raises(UserError, match=r"meta\.json: schema_version: Input should be 1; make "):
+    change_meta(folder, schema_version=1)
+    with pytest.raises(UserError, match=r"meta\.json: schema_version: Input should be 2; make "):
         open_store(folder)
 
 
@@ -98,7 +98,7 @@ def test_a_store_without_a_schema_is_refused(folder: Path):
         open_store(folder)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"schema_version": 1}'])
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"schema_version": 2}'])
 def test_meta_that_is_no_meta_is_refused(folder: Path, content: str):
     (folder / "meta.json").write_text(content)
     with pytest.raises(UserError, match=r"meta\.json"):

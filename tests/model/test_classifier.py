@@ -1,5 +1,4 @@
 import hashlib
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from stages.common.errors import UserError
 from stages.model.classifier import Calibration, Classifier, ModelMeta, normalize, to_input
 from stages.model.flowernet import build_flowernet
 from stages.model.folder import load_classifier, save_classifier
+from tests.conftest import change_guarded
 
 CPU = torch.device("cpu")
 Images = npt.NDArray[np.uint8]
@@ -111,7 +111,7 @@ def test_a_flipped_weight_byte_is_detected(models: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 2}, r"model\.json: schema_version"),
+        ({"schema_version": 3}, r"model\.json: schema_version"),
         ({"architecture": "resnet"}, r"model\.json: architecture"),
         ({"width": 16}, r"model\.safetensors does not fit model\.json"),
         ({"unknown": 1}, r"model\.json: unknown"),
@@ -124,8 +124,7 @@ def test_a_flipped_weight_byte_is_detected(models: Path) -> None:
 def test_meta_data_that_does_not_fit_is_refused(
     models: Path, change: dict[str, object], message: str
 ) -> None:
-    meta = json.loads((models / "model.json").read_text())
-    (models / "model.json").write_text(json.dumps(meta | change))
+    change_guarded(models / "model.json", **change)
     with pytest.raises(UserError, match=message) as caught:
         load_classifier(models, CPU)
     assert "\n" not in str(caught.value)
@@ -136,9 +135,8 @@ def test_weights_of_another_type_are_refused(models: Path, dtype: torch.dtype) -
     weights = load_file(models / "model.safetensors")
     weights["head.weight"] = weights["head.weight"].to(dtype)
     save_file(weights, models / "model.safetensors")
-    meta = json.loads((models / "model.json").read_text())
     digest = hashlib.sha256((models / "model.safetensors").read_bytes()).hexdigest()
-    (models / "model.json").write_text(json.dumps(meta | {"weights_sha256": digest}))
+    change_guarded(models / "model.json", weights_sha256=digest)
     with pytest.raises(UserError, match=rf"head\.weight is {dtype}, not torch\.float32"):
         load_classifier(models, CPU)
 

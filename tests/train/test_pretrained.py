@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from stages.common.errors import UserError
+from stages.common.files import write_guarded
 from stages.common.schema import Model, Params
 from stages.common.store import Store
 from stages.model.classifier import ModelMeta
@@ -50,7 +51,7 @@ def saved(tmp_path: Path) -> Path:
         mean=[0.1] * 3,
         std=[0.2] * 3,
     )
-    (folder / "model.json").write_text(meta.model_dump_json())
+    write_guarded(folder / "model.json", meta)
     return folder
 
 
@@ -223,7 +224,7 @@ def test_weights_of_another_store_may_know_the_test_photos(
     digest = store.meta.manifest_sha256 if trained_on == "same" else trained_on
     meta = ModelMeta.model_validate_json((saved / "model.json").read_bytes())
     meta = meta.model_copy(update={"store_manifest_sha256": digest})
-    (saved / "model.json").write_text(meta.model_dump_json())
+    write_guarded(saved / "model.json", meta)
     chosen = params.model_copy(update={"model": model(saved)})
     assert (
         build_initial_model(chosen, store.meta, torch.device("cpu")).may_know_test_photos is warns
@@ -246,7 +247,7 @@ def test_a_folder_of_another_network_is_refused(saved: Path, name: str, width: i
 def test_a_folder_of_any_trained_network_is_taken(saved: Path) -> None:
     meta = ModelMeta.model_validate_json((saved / "model.json").read_bytes())
     meta = meta.model_copy(update={"architecture": "squeezenet1_1"})
-    (saved / "model.json").write_text(meta.model_dump_json())
+    write_guarded(saved / "model.json", meta)
     save_file(build_network("squeezenet1_1", 8, 3).state_dict(), saved / "model.safetensors")
     pretrained = load_pretrained(model(saved, "squeezenet1_1"))
     assert pretrained is not None
