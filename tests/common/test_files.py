@@ -3,10 +3,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
+import stages.evaluate.__main__ as evaluate
+import stages.prepare.__main__ as prepare
+import stages.train.__main__ as train
 from stages.common.errors import UserError
 from stages.common.files import new_folder, write_bytes, write_csv, write_json
 from tests.conftest import ROOT
@@ -243,3 +247,19 @@ def test_a_read_only_folder_is_replaced_too(tmp_path: Path) -> None:
     assert (tmp_path / "prepared/sub/a").read_text() == "newest"
     for path in ("prepared", "prepared/sub"):
         (tmp_path / path).chmod(0o700)
+
+
+@pytest.mark.parametrize("name", ["data", "metrics", "models"])
+@pytest.mark.parametrize("stage", [prepare, train, evaluate])
+def test_a_linked_folder_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: Any, name: str
+) -> None:
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    (tmp_path / name).symlink_to(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as raised:
+        stage.main()
+    assert str(raised.value) == (
+        f"{name}: is a link, and DVC keeps nothing behind one; make it a folder again. For "
+        "another disk, link data/prepared or the photos, and see `dvc cache dir`"
+    )
