@@ -86,8 +86,9 @@ class Project:
         }
 
     def forget_from(self, stage: str) -> None:
-        """Make DVC forget its runs of a stage and of those after it."""
+        """Make DVC forget its runs of a stage and of those after it, and the trainer its own."""
         shutil.rmtree(self.folder / ".dvc/cache/runs")
+        shutil.rmtree(self.folder / ".train_state", ignore_errors=True)
         lock = self.folder / "dvc.lock"
         content = yaml.safe_load(lock.read_text())
         stages = ["prepare", "train", "evaluate"]

@@ -52,20 +52,6 @@ def test_a_second_repro_runs_nothing(finished: Project) -> None:
     assert "Data and pipelines are up to date." in printed
 
 
-def test_a_changed_learning_rate_trains_again_and_the_old_one_comes_from_the_run_cache(
-    project: Project,
-) -> None:
-    before = project.outputs()
-    project.set("train", "lr", 0.001)
-    assert project.stages_run("dvc", "repro") == ["train", "evaluate"]
-    assert project.outputs()["metrics/loss.csv"] != before["metrics/loss.csv"]
-    project.run("git", "checkout", "--quiet", "params.yaml")
-    printed = project.run("dvc", "repro")
-    assert printed.count("is cached - skipping run") == 2
-    assert "Running stage" not in printed
-    assert project.outputs() == before
-
-
 @pytest.mark.parametrize(
     ("section", "key", "value", "stage"),
     [
@@ -95,15 +81,18 @@ def test_a_fresh_run_gives_the_same_bytes_also_where_the_store_is_a_link(
     assert project.outputs() == before
 
 
-def test_an_experiment_killed_elsewhere_goes_on_and_equals_one_in_the_workspace(
+def test_an_experiment_killed_elsewhere_resumes_and_equals_one_in_the_workspace(
     project: Project,
 ) -> None:
+    before = project.outputs()
     experiment = ("dvc", "exp", "run", "-S", "train.lr=0.00001", "--name")
-    kill = {**KILL_POINTS, "KILL_STAGE": "train", "KILL_AT": "20"}
+    kill = {**KILL_POINTS, "KILL_STAGE": "train", "KILL_AT": "26"}
     project.run(*experiment, "there", "--temp", code=255, **kill)
     assert "resuming at epoch" in project.run(*experiment, "there", "--temp")
     project.forget_from("train")
-    assert "resuming at epoch" not in project.run(*experiment, "here")
+    printed = project.run(*experiment, "here")
+    assert "resuming at epoch" not in printed
+    assert printed.count("Running stage") == 2
     for name in OUTPUTS:
         # What Git does not hold, dvc.lock has the digests of.
         if not name.startswith(("models", "data/test_probabilities")):
@@ -115,6 +104,15 @@ def test_an_experiment_killed_elsewhere_goes_on_and_equals_one_in_the_workspace(
     printed = project.run("dvc", "metrics", "diff", "--all", "HEAD", "there")
     rows = [line.split() for line in printed.splitlines()]
     assert next(row[1] for row in rows if row[:1] == ["metrics/evaluation.json"]) == "accuracy"
+
+    undo = ("git", "checkout", "--quiet", "params.yaml", "dvc.lock", "metrics")
+    project.run(*undo)
+    project.run("dvc", "checkout", "--quiet")
+    assert project.outputs() == before
+    project.set("train", "lr", 1e-5)
+    printed = project.run("dvc", "repro")
+    assert printed.count("is cached - skipping run") == 2
+    assert "Running stage" not in printed
 
 
 def content_in(project: Project, experiment: str, name: str) -> str:
@@ -146,7 +144,9 @@ def test_a_bad_parameter_stops_before_any_work(project: Project) -> None:
     assert project.outputs() == before
 
 
-def test_a_training_that_was_killed_and_stopped_ends_in_the_same_bytes(project: Project) -> None:
+def test_killed_stopped_and_its_parameters_edited_a_training_ends_in_the_same_bytes(
+    project: Project,
+) -> None:
     before = project.everything()
     project.forget_from("train")
     strike = {**KILL_POINTS, "KILL_STAGE": "train"}
@@ -154,27 +154,17 @@ def test_a_training_that_was_killed_and_stopped_ends_in_the_same_bytes(project: 
     printed = project.run("dvc", "repro", code=255, **strike, KILL_AT="10", KILL_SIGNAL="SIGTERM")
     assert "resuming at epoch" in printed
     assert "stopped by SIGTERM" in printed
-    printed = project.run("dvc", "repro", code=255, **strike, KILL_AT="10", KILL_SIGNAL="SIGINT")
-    assert "stopped by SIGINT" in printed
-    assert "resuming at epoch" in project.run("dvc", "repro")
-    assert project.everything() == before
 
-
-def test_a_parameter_edited_while_it_trains_is_named_and_no_work_is_lost(project: Project) -> None:
-    before = project.everything()
-    project.forget_from("train")
-    strike = {**KILL_POINTS, "KILL_STAGE": "train", "KILL_AT": "12", "KILL_SIGNAL": "SIGSTOP"}
-    dvc = project.start("dvc", "repro", FLOWERBED_FRESH="1", **strike)
+    dvc = project.start("dvc", "repro", **strike, KILL_AT="10", KILL_SIGNAL="SIGSTOP")
     trainer = wait_for_stopped(dvc)
     project.set("train", "lr", 0.001)
     trainer.resume()
     printed, _ = dvc.communicate()
     assert dvc.returncode == 255
     assert "params.yaml: train.lr changed from 0.004 to 0.001 while the stage ran" in printed
-    project.set("train", "lr", 0.004)
+    project.run("git", "checkout", "--quiet", "params.yaml")
     printed = project.run("dvc", "repro")
     assert f"resuming at epoch {TINY['train']['epochs'] + 1}, batch 1" in printed
-    project.run("git", "checkout", "--quiet", "params.yaml")  # the same, as it was written
     assert project.everything() == before
 
 
@@ -206,7 +196,7 @@ def test_changed_weights_train_again_and_a_killed_probe_resumes(project: Project
     shutil.copytree(project.folder / "models", weights / "mine")
     project.set("model", "weights", "mine")
     project.set("train", "epochs", 0)
-    assert project.stages_run("dvc", "repro") == ["prepare", "train", "evaluate"]
+    assert project.stages_run("dvc", "repro", "train") == ["prepare", "train"]
     (losses,) = pd.read_csv(project.folder / "metrics/loss.csv").to_dict("records")
     assert losses["epoch"] == 0
     trained = load_file(project.folder / "models/model.safetensors")
@@ -214,17 +204,17 @@ def test_changed_weights_train_again_and_a_killed_probe_resumes(project: Project
     changed = {name for name in first if not torch.equal(first[name], trained[name])}
     assert changed == {"head.weight", "head.bias"}
 
-    whole = project.outputs()
+    whole = (project.folder / "models/model.safetensors").read_bytes()
     project.forget_from("train")
-    shutil.rmtree(project.folder / ".train_state")
     project.set("runtime", "save_every_seconds", 0.001)
-    project.run("dvc", "repro", code=255, **KILL_POINTS, KILL_STAGE="train", KILL_AT="28")
-    assert "resuming with the features of" in project.run("dvc", "repro")
-    assert project.outputs() == whole
+    kill = {**KILL_POINTS, "KILL_STAGE": "train", "KILL_AT": "28"}
+    project.run("dvc", "repro", "train", code=255, **kill)
+    assert "resuming with the features of" in project.run("dvc", "repro", "train")
+    assert (project.folder / "models/model.safetensors").read_bytes() == whole
 
     shutil.copytree(weights / "mine", weights / "another")
-    assert project.stages_run("dvc", "repro") == []
+    assert project.stages_run("dvc", "repro", "train") == []
     first["stem.0.0.weight"] += 0.01
     save_file(first, weights / "mine/model.safetensors")
-    assert project.stages_run("dvc", "repro") == ["train", "evaluate"]
+    assert project.stages_run("dvc", "repro", "--dry", "train") == ["train"]
     assert project.run("git", "status", "--porcelain", "data/weights") == ""
