@@ -41,7 +41,6 @@ TINY: dict[str, dict[str, Any]] = {
         "first_image_size_px": 16,
         "precision": "fp32",  # auto depends on the processor
     },
-    "runtime": {"evaluate_threads": 1},
 }
 """What makes params.yaml small enough for a test."""
 

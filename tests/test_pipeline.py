@@ -227,7 +227,7 @@ def test_a_tagged_model_can_be_got_by_its_name(project: Project) -> None:
 
 
 def test_what_changes_no_result_runs_nothing_again(project: Project) -> None:
-    for key, value in (("save_every_seconds", 7), ("loader_workers", 1), ("evaluate_threads", 2)):
+    for key, value in (("save_every_seconds", 7), ("loader_workers", 1)):
         project.set("runtime", key, value)
     assert project.stages_run("dvc", "repro") == []
 

@@ -18,6 +18,7 @@ from stages.common.files import write_bytes
 from stages.common.names import is_clutter, printable_name
 from stages.drawing import png
 from stages.evaluate.explain import activation_maps, spotlight
+from stages.evaluate.predicting import DECIMALS
 from stages.model.classifier import PREDICT_BATCH, Classifier, Probabilities
 from stages.photos.photo import Limits, decode_photo
 
@@ -92,9 +93,6 @@ def read_photo(path: Path, size_px: int) -> npt.NDArray[np.uint8]:
 
 LONGEST_STEM = 40
 """Characters of a photo's name that its picture's name repeats."""
-
-DECIMALS = 4
-"""As in metrics/predictions.csv."""
 
 
 @dataclass(frozen=True)

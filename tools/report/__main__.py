@@ -29,7 +29,7 @@ def main() -> None:
     print(f"\nthe complete report: {page}")
     if options.strict and comparison.staleness.stale:
         print(
-            "dvc.lock is stale: `dvc repro`, then commit dvc.lock, data/dvc.lock and metrics/",
+            "dvc.lock is stale: `dvc repro`, then commit dvc.lock and metrics/",
             file=sys.stderr,
         )
         sys.exit(STALE)

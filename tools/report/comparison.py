@@ -9,9 +9,10 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from tools.report import git
-from tools.report.markdown import MINUS
 from tools.report.snapshot import Numbers, Snapshot, file_here, read_snapshot
 from tools.report.staleness import Staleness, check_staleness
+
+MINUS = "\N{MINUS SIGN}"
 
 DIRECTIONS = {
     **dict.fromkeys(["accuracy", "top3_accuracy", "macro_f1", "f1", "recall", "precision"], 1),

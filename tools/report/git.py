@@ -3,7 +3,7 @@
 import subprocess
 
 from stages.common.errors import UserError
-from tools.report.markdown import plain
+from stages.evaluate.markdown import plain
 
 
 def find_commit(name: str) -> tuple[str, str]:

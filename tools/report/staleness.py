@@ -19,8 +19,8 @@ from typing import Any
 
 from stages.common.errors import UserError
 from stages.common.params import PARAMS_FILE
+from stages.evaluate.markdown import code, plain
 from tools.report.git import tracks
-from tools.report.markdown import code, plain
 from tools.report.snapshot import ContentError, Item, Run, read_file, read_lock, read_yaml
 
 
