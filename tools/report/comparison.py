@@ -178,7 +178,7 @@ class Comparison:
         return self.paired is None or self.paired.shared > 0
 
 
-def compare(base: str) -> Comparison:
+def compare_with_base(base: str) -> Comparison:
     """Compare the working tree with a commit."""
     name, commit = git.find_commit(base)
     after = read_snapshot(file_here)

@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 from tests.project import Project
 from tools.report import git
 from tools.report.__main__ import PAGE, STALE, main
-from tools.report.comparison import compare
+from tools.report.comparison import compare_with_base
 from tools.report.snapshot import file_here, read_snapshot
 from tools.report.staleness import Staleness, check_staleness
 
@@ -331,7 +331,7 @@ def test_parameters_that_cannot_be_read_are_one_clear_line(clone: Path) -> None:
     (clone / "params.yaml").unlink()
     (clone / "params.yaml").mkdir()
     with pytest.raises(UserError, match=r"DVC can't read the pipeline: .*params.yaml") as caught:
-        compare("main")
+        compare_with_base("main")
     assert "\n" not in str(caught.value)
 
 
@@ -456,7 +456,7 @@ def test_a_link_out_of_the_project_is_not_followed_into_a_device(clone: Path) ->
     (clone / "metrics").mkdir()
     (clone / "metrics/evaluation.json").symlink_to("/dev/zero")
     (clone / "metrics/loss.csv").mkdir()
-    assert compare("main").after.problems == (
+    assert compare_with_base("main").after.problems == (
         "`metrics/evaluation.json`: `is not a regular file`",
         "`metrics/loss.csv`: `is not a regular file`",
     )
