@@ -14,9 +14,9 @@ from tests.tools.report.sides import (
 from tools.report.comparison import (
     GAINED,
     LOST,
-    compare_with_base,
     compare_numbers,
     compare_predictions,
+    compare_with_base,
     mcnemar_exact,
     show_p_value,
 )
