@@ -44,7 +44,7 @@ def measure(
     Returns
     -------
     dict
-        By name, sorted. Fractions from 0 to 1, but for the log loss, in nats, and the Brier score,
+        By name, sorted. Fractions from 0 to 1, except the log loss, in nats, and the Brier score,
         from 0 to 2. ``classes`` holds F1, precision, recall and support per class, None where a
         class has no photos to measure them on. ``top3_accuracy`` is there from six classes on.
     """

@@ -30,20 +30,7 @@ def model_card(
     predictions: pd.DataFrame,
     params: Params,
 ) -> str:
-    """Return the page.
-
-    Parameters
-    ----------
-    store : Store
-        That the model was trained and tested on.
-    meta : ModelMeta
-    calibration : Calibration
-    evaluation : dict
-        The content of metrics/evaluation.json.
-    predictions : DataFrame
-        ``actual, predicted`` of the test split.
-    params : Params
-    """
+    """Return the page; `evaluation` is metrics/evaluation.json, `predictions` the test split's."""
     paragraphs = [
         "# Flower classifier",
         f"It names the flower in a photo: one of {len(meta.classes)} classes. "

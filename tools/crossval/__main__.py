@@ -18,6 +18,7 @@ import argparse
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -66,34 +67,30 @@ FRACTION = "prepare.test_fraction"
 MOST_FOLDS = 1000
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """What the folds have in common."""
+
+    folds: int
+    params: dict[str, Any]
+    """By dotted names."""
+    changes: list[str]
+    """Options of `dvc exp run` that make params.yaml so; none if its test_fraction fits."""
+
+
 def main() -> None:
     """Find the folds, run those that are missing if asked to, pool them, write the files."""
     options = parse_options()
-    folds, params, changes = read_recipe(options.folds)
-    digests, runs = digests_here(params), find_runs()
-    chosen = choose_runs(runs, params, digests)
-    missing = [fold for fold in range(folds) if fold not in chosen]
+    recipe = read_recipe(options.folds)
+    digests, runs = digests_here(recipe.params), find_runs()
+    chosen = choose_runs(runs, recipe.params, digests)
+    missing = [fold for fold in range(recipe.folds) if fold not in chosen]
     if missing and not options.run:
-        which = f"-S '{FOLD}={','.join(map(str, missing))}'"
-        lines = [
-            f"{plural(len(missing), 'fold')} of {folds} missing: {listed(map(str, missing))}; run "
-            "them with",
-            f"  {' '.join(['dvc exp run --queue', *changes, which])} && dvc exp run --run-all",
-            *(f"  ({reason})" for reason in explain(runs, params, digests)),
-        ]
-        raise UserError("\n".join(lines))
+        raise UserError(describe_missing(missing, recipe, explain(runs, recipe.params, digests)))
     for run in chosen.values():
         digests = {**run.digests, **digests}
-    begin = time.monotonic()
-    for number, fold in enumerate(missing):
-        left = (time.monotonic() - begin) / max(number, 1) * (len(missing) - number)
-        about = f", about {left / 60:.0f} min left" if number else ""
-        print(f"fold {fold} of {folds}, {number + 1} of {len(missing)} to run{about}", flush=True)
-        chosen[fold] = run = run_fold(fold, folds, params, changes)
-        for reason in explain([run], params, digests):
-            raise UserError(f"{reason}; `dvc repro prepare`, then run the same command again")
-        digests = {**run.digests, **digests}
-    write(pool_folds({fold: chosen[fold] for fold in range(folds)}), options.base)
+    chosen |= run_folds(missing, recipe, digests)
+    write(pool_folds({fold: chosen[fold] for fold in range(recipe.folds)}), options.base)
 
 
 def parse_options() -> argparse.Namespace:
@@ -115,16 +112,8 @@ def parse_options() -> argparse.Namespace:
     return options
 
 
-def read_recipe(folds: int | None) -> tuple[int, dict[str, Any], list[str]]:
-    """Return how many folds there are, and the parameters of each by dotted names.
-
-    Returns
-    -------
-    int
-    dict
-    list of str
-        Options of `dvc exp run` that change params.yaml so; none if its test_fraction fits.
-    """
+def read_recipe(folds: int | None) -> Recipe:
+    """Read params.yaml, and change its test_fraction where it makes another number of folds."""
     prepare = load_params().prepare
     params = flatten(read_yaml(PARAMS_FILE.read_bytes()))
     folds = folds or prepare.folds
@@ -134,26 +123,56 @@ def read_recipe(folds: int | None) -> tuple[int, dict[str, Any], list[str]]:
             f"set it to 1 / folds, from 2 to {MOST_FOLDS} of them, or give --folds"
         )
     if folds == prepare.folds and hold_each_photo_once(folds, prepare.test_fraction):
-        return folds, params, []
+        return Recipe(folds, params, [])
     fraction = round(1 / folds, 6)
     others = {name: value for name, value in params.items() if not name.startswith(FRACTION)}
-    return folds, {**others, FRACTION: fraction}, ["-S", f"{FRACTION}={fraction}"]
+    return Recipe(folds, {**others, FRACTION: fraction}, ["-S", f"{FRACTION}={fraction}"])
 
 
-def run_fold(fold: int, folds: int, params: dict[str, Any], changes: list[str]) -> FoldRun:
+def describe_missing(missing: list[int], recipe: Recipe, reasons: list[str]) -> str:
+    """Say which folds are missing, what a person types to run them, and why others don't count."""
+    names = listed(str(fold) for fold in missing)
+    words = [*recipe.changes, f"-S '{FOLD}={','.join(map(str, missing))}'"]
+    lines = [
+        f"{plural(len(missing), 'fold')} of {recipe.folds} missing: {names}; run them with",
+        f"  dvc exp run --queue {' '.join(words)} && dvc exp run --run-all",
+    ]
+    return "\n".join([*lines, *(f"  ({reason})" for reason in reasons)])
+
+
+def run_folds(missing: list[int], recipe: Recipe, digests: dict[str, str]) -> dict[int, FoldRun]:
+    """Run folds one after another; one that does not count is an error at once."""
+    begin, runs = time.monotonic(), {}
+    for number, fold in enumerate(missing):
+        left = ""
+        if number:
+            seconds = (time.monotonic() - begin) / number * (len(missing) - number)
+            left = f", about {seconds / 60:.0f} min left"
+        print(
+            f"fold {fold} of {recipe.folds}, {number + 1} of {len(missing)} to run{left}",
+            flush=True,
+        )
+        runs[fold] = run = run_fold(fold, recipe)
+        for reason in explain([run], recipe.params, digests):
+            raise UserError(f"{reason}; `dvc repro prepare`, then run the same command again")
+        digests = {**run.digests, **digests}
+    return runs
+
+
+def run_fold(fold: int, recipe: Recipe) -> FoldRun:
     """Run a fold as an experiment in a folder of its own, under a name that is free."""
     names = {name for name, _ in experiments()}
-    name = first = f"crossval-{fold}-of-{folds}"
+    name = first = f"crossval-{fold}-of-{recipe.folds}"
     number = 1
     while name in names:
         number += 1
         name = f"{first}-{number}"
-    weights = WEIGHTS / str(params["model.weights"])
+    weights = WEIGHTS / str(recipe.params["model.weights"])
     copied = Path(weights).exists() and not tracks(str(weights))
     words = [
         *("-m", "dvc", "exp", "run", "--temp", "--name", name),
         *(["--copy-paths", str(weights)] if copied else []),
-        *changes,
+        *recipe.changes,
         *("-S", f"{FOLD}={fold}"),
     ]
     code = subprocess.run([sys.executable, *words], check=False).returncode

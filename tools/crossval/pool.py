@@ -42,13 +42,7 @@ class Pool:
 
 
 def pool_folds(runs: dict[int, FoldRun]) -> Pool:
-    """Read what each fold predicted, and put it together, by path.
-
-    Raises
-    ------
-    UserError
-        If the folds have other classes, or a photo was tested twice.
-    """
+    """Read what each fold predicted, and put it together, by path."""
     tables, probabilities = [], []
     known: list[str] = []
     for fold, run in sorted(runs.items()):
@@ -80,15 +74,7 @@ def pool_folds(runs: dict[int, FoldRun]) -> Pool:
 
 
 def read_probabilities(run: FoldRun) -> tuple[pd.DataFrame, list[str], Probabilities]:
-    """Return a run's test photos, the classes, and the probabilities.
-
-    Returns
-    -------
-    DataFrame
-        ``path, actual``, a row per photo.
-    list of str
-    float64 array of shape (photos, classes)
-    """
+    """Return a run's photos (``path, actual``), classes, and probabilities (photos, classes)."""
     # Imported here, because it takes seconds.
     import dvc.api
     from dvc.exceptions import DvcException
