@@ -42,7 +42,6 @@ TINY: dict[str, dict[str, Any]] = {
         "first_image_size_px": 16,
         "precision": "fp32",  # auto depends on the processor
     },
-    "runtime": {"evaluate_threads": 1},
 }
 """What makes params.yaml small enough for a test."""
 
@@ -69,8 +68,11 @@ def params(params_file: Path) -> Params:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """A store of 60 photos of two classes that anyone can tell apart: dark and light noise."""
-    folder = tmp_path / "prepared"
+    return make_store(tmp_path / "prepared")
+
+
+def make_store(folder: Path) -> Store:
+    """Write a store of 60 photos of two classes that anyone can tell apart: dark and light."""
     folder.mkdir()
     random = np.random.default_rng(0)
     labels = np.arange(60) % 2

@@ -26,7 +26,6 @@ def settings(**changes: Any) -> Prepare:
         "image_size_px": 32,
         "validation_fraction": 0.1,
         "test_fraction": 0.1,
-        "folds": 10,
         "fold": 0,
         "min_side_px": 32,
         "max_megapixels": 0.25,

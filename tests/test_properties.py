@@ -207,7 +207,7 @@ def test_folds_test_every_photo_once(photos: pd.DataFrame, folds: int, seed: int
     tested = []
     for fold in range(folds):
         wanted = hazards.settings(
-            seed=seed, folds=folds, fold=fold, test_fraction=1 / folds, validation_fraction=0.1
+            seed=seed, fold=fold, test_fraction=1 / folds, validation_fraction=0.1
         )
         splits = assign_splits(photos, wanted)
         assert (splits.groupby(photos["group"]).nunique() == 1).all()

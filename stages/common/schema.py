@@ -5,17 +5,24 @@ in the file is one that ``dvc params diff`` cannot show.
 """
 
 import math
+from fractions import Fraction as Exact
 from pathlib import Path, PurePath
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-FOLDS_SLACK = 0.01
-"""How far folds x test_fraction may be from 1: a third is written as 0.333."""
-
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+def count_folds(test_fraction: float) -> int:
+    """Return how many test splits of this size the photos make."""
+    return round(1 / Exact(test_fraction))
+
+
+def hold_each_photo_once(folds: int, test_fraction: float) -> bool:
+    """Tell whether so many test splits hold each photo once; a third may be written as 0.333."""
+    return abs(folds * Exact(test_fraction) - 1) <= 0.01
 
 
 class Section(BaseModel):
@@ -56,10 +63,8 @@ class Prepare(Section):
     """Side of the square images in the store."""
     validation_fraction: Annotated[float, Field(gt=0, lt=1)]
     test_fraction: Annotated[float, Field(gt=0, lt=1)]
-    folds: Annotated[int, Field(ge=2, le=100)]
-    """In how many parts the photos are tested, one after another; for cross-validation."""
     fold: Annotated[int, Field(ge=0)]
-    """Which of the parts is the test split, from 0; with 0, `folds` has no effect."""
+    """Which of the 1 / test_fraction parts of the photos is the test split, from 0."""
     min_side_px: Annotated[int, Field(ge=1)]
     """A photo with a shorter side than this is rejected."""
     max_megapixels: Annotated[float, Field(gt=0, le=1000)]
@@ -76,14 +81,25 @@ class Prepare(Section):
     @field_validator("fold")
     @classmethod
     def _fit_the_folds(cls, fold: int, info: ValidationInfo) -> int:
-        if fold >= (folds := info.data.get("folds", math.inf)):
-            raise ValueError(f"below prepare.folds = {folds}")
-        if fold and abs(folds * info.data.get("test_fraction", 1 / folds) - 1) > FOLDS_SLACK:
+        if fold == 0 or "test_fraction" not in info.data:
+            return fold
+        test = info.data["test_fraction"]
+        folds = count_folds(test)
+        if not hold_each_photo_once(folds, test):
             raise ValueError(
-                f"0 while prepare.test_fraction is {info.data['test_fraction']:g}; set that to "
-                f"{1 / folds:.4g}, so that {folds} folds test each photo once"
+                f"0 while prepare.test_fraction is {test:g}; set that to {1 / folds:.4g}, so that "
+                f"{folds} folds test each photo once"
+            )
+        if fold >= folds:
+            raise ValueError(
+                f"below {folds}, the number of folds that prepare.test_fraction = {test:g} makes"
             )
         return fold
+
+    @property
+    def folds(self) -> int:
+        """How many parts of the photos are tested in a cross-validation, one after another."""
+        return count_folds(self.test_fraction)
 
     @field_validator("test_fraction")
     @classmethod
@@ -125,7 +141,7 @@ class Train(Section):
 
     seed: Seed
     """Draws the first weights, and every epoch's order and augmentation."""
-    device: Device
+    device: Literal["auto", "cpu", "cuda", "mps"]
     threads: Annotated[int, Field(ge=1, le=1024)]
     """CPU threads of PyTorch; another number gives other last digits."""
     epochs: Annotated[int, Field(ge=0, le=10_000)]
@@ -171,7 +187,6 @@ class Train(Section):
 class Evaluate(Section):
     """The test of the trained model."""
 
-    device: Device
     second_view_scale: Annotated[float, Field(ge=1, le=2)]
     """Photos are also shown enlarged by this factor, the answers averaged; 1 shows them once."""
     answered_fraction: Annotated[float, Field(gt=0, le=1)]
@@ -185,8 +200,6 @@ class Runtime(Section):
     """Time between checkpoints within an epoch."""
     loader_workers: Annotated[int, Field(ge=0, le=256)]
     """Processes that gather batches ahead of the training loop; 0 gathers in the loop."""
-    evaluate_threads: Annotated[int, Field(ge=1, le=1024)]
-    """CPU threads of PyTorch in the evaluation."""
 
 
 class Params(Section):

@@ -32,13 +32,7 @@ Positions = npt.NDArray[np.int64]
 def draw_augmented(store: Store, meta: ModelMeta, params: Train, epochs: int) -> Image.Image:
     """Draw a row per photo: as it is in the store, then in epochs from the first to the last.
 
-    Parameters
-    ----------
-    store : Store
-    meta : ModelMeta
-    params : Train
-    epochs : int
-        How many were trained: fewer than ``train.epochs`` if the training ended early.
+    `epochs` is how many were trained: fewer than ``train.epochs`` if the training ended early.
     """
     split = store.indices("train")
     chosen = choose(store.labels[split])
@@ -61,13 +55,7 @@ def draw_augmented(store: Store, meta: ModelMeta, params: Train, epochs: int) ->
 
 
 def count_epochs(path: Path = LOSS_CSV) -> int:
-    """Return how many epochs were trained, by train's record of them.
-
-    Raises
-    ------
-    UserError
-        If the record is missing or not one of epochs.
-    """
+    """Return how many epochs were trained, by train's record of them."""
     try:
         epochs = [*pd.read_csv(path)["epoch"]]
     except (OSError, ValueError, KeyError) as error:

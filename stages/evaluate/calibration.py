@@ -2,10 +2,11 @@
 
 A temperature and a threshold are fitted to the validation split; models/calibration.json keeps
 them. metrics/calibration.csv compares confidence and accuracy on the test split, bin by bin, and
-metrics/coverage.csv has the accuracy among the photos that the network is surest of.
+metrics/coverage.csv has the accuracy among the most confident photos.
 """
 
 import math
+import sys
 from typing import cast
 
 import numpy as np
@@ -13,30 +14,55 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import minimize_scalar
 
-from stages.model.classifier import Probabilities, temper
+from stages.common.store import Store
+from stages.evaluate.predicting import DECIMALS, predict
+from stages.model.classifier import Calibration, Classifier, Probabilities, temper
+
+Labels = npt.NDArray[np.int64]
 
 BINS = 10
 """Equal parts of the confidences from 0 to 1."""
 
 FEWEST_PHOTOS = 20
-"""A smaller validation split says too little of a temperature."""
+"""A smaller validation split says too little about a temperature."""
 
 LOG_TEMPERATURES = (-3, 3)
-"""Where the best one is looked for: from 0.05 to 20."""
+"""The range searched: from 0.05 to 20."""
 
 
-def fit_temperature(labels: npt.NDArray[np.int64], probabilities: Probabilities) -> float:
+def calibrate(classifier: Classifier, store: Store, answered_fraction: float) -> Calibration:
+    """Fit the temperature to the validation split, and choose the threshold on it."""
+    labels = store.labels[store.indices("validation")]
+    probabilities = predict(classifier, store, "validation")
+    if len(labels) < FEWEST_PHOTOS:
+        print(
+            f"the validation split has {len(labels)} photos, fewer than {FEWEST_PHOTOS}: "
+            "probabilities stay as they are, and every photo is answered",
+            file=sys.stderr,
+        )
+        return classifier.calibration
+    temperature = fit_temperature(labels, probabilities)
+    confidence = temper(probabilities, temperature).max(axis=1)
+    fitted = {
+        "temperature": temperature,
+        "answered_fraction": answered_fraction,
+        "threshold": choose_threshold(confidence, answered_fraction),
+    }
+    return classifier.calibration.model_copy(update=fitted)
+
+
+def fit_temperature(labels: Labels, probabilities: Probabilities) -> float:
     """Return the temperature with which probabilities fit the labels best.
 
-    The best is that of the least log loss against targets that are not quite 0 and 1: with N photos
-    of K classes the true class has (N + 1) / (N + K), by the rule of succession. Else a network
-    that makes no mistake here would be told that it never makes one.
+    It minimizes the log loss against targets that are not quite 0 and 1: with N photos of K classes
+    the true class has (N + 1) / (N + K), by the rule of succession. With targets of 1, a network
+    that makes no mistake here would become certain.
 
     Parameters
     ----------
     labels : int64 array of shape (N,)
     probabilities : float64 array of shape (N, classes)
-        Of the validation split; with fewer photos than FEWEST_PHOTOS it says too little.
+        Of the validation split, with at least FEWEST_PHOTOS photos.
 
     References
     ----------
@@ -52,12 +78,12 @@ def fit_temperature(labels: npt.NDArray[np.int64], probabilities: Probabilities)
         smallest = np.finfo(np.float64).tiny
         return float(-(targets * np.log(np.maximum(tempered, smallest))).sum() / n)
 
-    found = minimize_scalar(loss, bounds=LOG_TEMPERATURES, method="bounded")
-    return round(float(np.exp(found.x)), 3)
+    best = minimize_scalar(loss, bounds=LOG_TEMPERATURES, method="bounded")
+    return round(float(np.exp(best.x)), 3)
 
 
 def bin_by_confidence(
-    labels: npt.NDArray[np.int64], probabilities: Probabilities, bins: int = BINS
+    labels: Labels, probabilities: Probabilities, bins: int = BINS
 ) -> pd.DataFrame:
     """Sort photos into bins by the probability of their predicted class.
 
@@ -85,13 +111,13 @@ def bin_by_confidence(
             "right": probabilities.argmax(axis=1) == labels,
         }
     )
-    found = photos.groupby(number).agg(
+    table = photos.groupby(number).agg(
         bin=("bin", "first"),
         photos=("bin", "size"),
         confidence=("confidence", "mean"),
         accuracy=("right", "mean"),
     )
-    return found.reset_index(drop=True)
+    return table.reset_index(drop=True)
 
 
 def calibration_error(bins: pd.DataFrame) -> float:
@@ -108,7 +134,7 @@ def calibration_error(bins: pd.DataFrame) -> float:
 
 
 ROWS = 100
-"""At most so many points of the curve."""
+"""Points of the curve, at most."""
 
 
 def choose_threshold(confidence: npt.NDArray[np.float64], answered_fraction: float) -> float:
@@ -119,7 +145,7 @@ def choose_threshold(confidence: npt.NDArray[np.float64], answered_fraction: flo
     confidence : float64 array of shape (N,)
         Of the validation split.
     answered_fraction : float
-        Above 0, to 1: everything is answered, also below the least confidence seen here.
+        Above 0; 1 answers everything, even below the lowest confidence seen here.
     """
     if answered_fraction == 1:
         return 0
@@ -129,7 +155,7 @@ def choose_threshold(confidence: npt.NDArray[np.float64], answered_fraction: flo
 
 
 def measure_answered(
-    labels: npt.NDArray[np.int64], probabilities: Probabilities, threshold: float
+    labels: Labels, probabilities: Probabilities, threshold: float
 ) -> dict[str, float]:
     """Return the share of answered photos, and the accuracy among them, both from 0 to 1."""
     answered = probabilities.max(axis=1) >= threshold
@@ -138,8 +164,21 @@ def measure_answered(
     return {"answered_accuracy": float(accuracy), "answered_fraction": float(answered.mean())}
 
 
-def coverage_curve(labels: npt.NDArray[np.int64], probabilities: Probabilities) -> pd.DataFrame:
-    """Return the accuracy among the surest photos, for growing shares of them.
+def measure_calibration(
+    labels: Labels, untempered: Probabilities, probabilities: Probabilities, used: Calibration
+) -> dict[str, float]:
+    """Return what a calibration does on the test split: before, after, and the answered part."""
+    before = calibration_error(bin_by_confidence(labels, untempered))
+    figures = {
+        "expected_calibration_error_before": before,
+        "temperature": used.temperature,
+        **measure_answered(labels, probabilities, used.threshold),
+    }
+    return {name: round(value, DECIMALS) for name, value in figures.items()}
+
+
+def coverage_curve(labels: Labels, probabilities: Probabilities) -> pd.DataFrame:
+    """Return the accuracy among the most confident photos, for growing shares of them.
 
     Returns
     -------

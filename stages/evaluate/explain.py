@@ -1,4 +1,4 @@
-"""Where in a photo the network found what it names: class activation maps.
+"""Where in a photo the network found the class that it predicts: class activation maps.
 
 References
 ----------
@@ -27,7 +27,7 @@ def activation_maps(classifier: Classifier, images: Images, classes: npt.NDArray
     """Return where the network found a class in each photo.
 
     The last feature maps of the network are summed, each weighted by the mean gradient of the
-    class's logit; what speaks against the class is left out.
+    class's logit; evidence against the class is left out.
 
     Parameters
     ----------
@@ -40,14 +40,14 @@ def activation_maps(classifier: Classifier, images: Images, classes: npt.NDArray
     Returns
     -------
     float32 array of shape (N, S, S)
-        From 0 to 1, which is the most of a photo; all 0 where nothing speaks for the class.
+        From 0 to 1, the highest of a photo; all 0 where nothing indicates the class.
     """
-    found = np.empty(images.shape[:3], np.float32)
+    maps = np.empty(images.shape[:3], np.float32)
     for start in range(0, len(images), PREDICT_BATCH):
         batch = slice(start, start + PREDICT_BATCH)
         small = _small_maps(classifier, images[batch], classes[batch])
-        found[batch] = [_enlarge(each, images.shape[1]) for each in small]
-    return found
+        maps[batch] = [_enlarge(each, images.shape[1]) for each in small]
+    return maps
 
 
 def spotlight(image: Images, activation: Maps) -> Images:
@@ -61,8 +61,8 @@ def _small_maps(classifier: Classifier, images: Images, classes: npt.NDArray[np.
     inputs = to_input(torch.from_numpy(np.array(images)).to(classifier.device), classifier.meta)
     with torch.enable_grad():
         features, logits = _last_features(classifier.network, inputs.requires_grad_())
-        wanted = logits.gather(1, torch.from_numpy(classes[:, None]).to(logits.device))
-        (gradients,) = torch.autograd.grad(wanted.sum(), features)
+        of_class = logits.gather(1, torch.from_numpy(classes[:, None]).to(logits.device))
+        (gradients,) = torch.autograd.grad(of_class.sum(), features)
     weights = gradients.mean(dim=(2, 3), keepdim=True)
     maps: Maps = (weights * features).sum(dim=1).relu().detach().float().cpu().numpy()
     return maps

@@ -7,7 +7,6 @@ or NaN, which ``dvc metrics diff`` would drop.
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.stats import binomtest
 from sklearn.metrics import (
@@ -17,12 +16,10 @@ from sklearn.metrics import (
     top_k_accuracy_score,
 )
 
-from stages.evaluate.calibration import bin_by_confidence, calibration_error
+from stages.evaluate.calibration import Labels, bin_by_confidence, calibration_error
+from stages.evaluate.predicting import DECIMALS
 from stages.model.classifier import Probabilities
 
-Labels = npt.NDArray[np.int64]
-
-DECIMALS = 4
 TOP = 3
 TOP_NEEDS_CLASSES = 6
 """With fewer classes, the right one is easily among the best three."""
@@ -47,7 +44,7 @@ def measure(
     Returns
     -------
     dict
-        By name, sorted. Fractions from 0 to 1, but for the log loss, in nats, and the Brier score,
+        By name, sorted. Fractions from 0 to 1, except the log loss, in nats, and the Brier score,
         from 0 to 2. ``classes`` holds F1, precision, recall and support per class, None where a
         class has no photos to measure them on. ``top3_accuracy`` is there from six classes on.
     """

@@ -24,9 +24,6 @@ def draw_mistakes(predictions: pd.DataFrame, store: Store, classifier: Classifie
     ----------
     predictions : DataFrame
         ``path, actual, predicted, confidence`` by place in the store.
-    store : Store
-    classifier : Classifier
-        Tells where in a photo it found the class that it predicted.
     """
     wrong = predictions[predictions["actual"] != predictions["predicted"]]
     shown = wrong.sort_values(["confidence", "path"], ascending=[False, True]).head(MOST)

@@ -1,18 +1,18 @@
 """models/README.md: what a person reads before using the model.
 
-After Mitchell et al., "Model cards for model reporting" (2019). It has the same bytes every time,
-for it holds no date, no path and no name of a machine.
+After Mitchell et al., "Model cards for model reporting" (2019). It has the same bytes every time:
+it holds no date, no path and no machine's name.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 
-from stages.common.names import printable_name
 from stages.common.schema import Params
 from stages.common.store import SPLITS, Store
 from stages.evaluate.calibration import FEWEST_PHOTOS
+from stages.evaluate.markdown import code, table
 from stages.model.classifier import Calibration, ModelMeta
 
 MOST_CLASSES = 100
@@ -30,20 +30,7 @@ def model_card(
     predictions: pd.DataFrame,
     params: Params,
 ) -> str:
-    """Return the page.
-
-    Parameters
-    ----------
-    store : Store
-        That the model was trained and tested on.
-    meta : ModelMeta
-    calibration : Calibration
-    evaluation : dict
-        The content of metrics/evaluation.json.
-    predictions : DataFrame
-        ``actual, predicted`` of the test split.
-    params : Params
-    """
+    """Return the page; `evaluation` is metrics/evaluation.json, `predictions` the test split's."""
     paragraphs = [
         "# Flower classifier",
         f"It names the flower in a photo: one of {len(meta.classes)} classes. "
@@ -60,7 +47,7 @@ def model_card(
         "## How it was made",
         f"{meta.architecture}, trained with the parameters below, from {_start(params)}, in "
         f"{meta.precision}. The SHA-256 of model.safetensors is `{meta.weights_sha256}`.",
-        _table(["parameter", "value"], _parameters(params)),
+        table(["parameter", "value"], _parameters(params), "parameter", 2, MOST_CLASSES),
     ]
     return "\n\n".join(paragraphs) + "\n"
 
@@ -68,7 +55,7 @@ def model_card(
 def _data(store: Store) -> list[str]:
     meta = store.meta
     rows = [
-        [_name(name), *(f"{meta.counts[split].get(name, 0):,}" for split in SPLITS)]
+        [code(name), *(f"{meta.counts[split].get(name, 0):,}" for split in SPLITS)]
         for name in meta.classes
     ]
     totals = ["all", *(f"{sum(meta.counts[split].values()):,}" for split in SPLITS)]
@@ -77,7 +64,7 @@ def _data(store: Store) -> list[str]:
         "the same split. Revision of the data: SHA-256 of images.npy "
         f"`{meta.images_sha256}`, of manifest.csv `{meta.manifest_sha256}`."
     )
-    return [_table(["class", *SPLITS], [totals, *rows]), revision]
+    return [table(["class", *SPLITS], [totals, *rows], "class", most=MOST_CLASSES), revision]
 
 
 def _test(evaluation: dict[str, Any], calibration: Calibration) -> list[str]:
@@ -95,14 +82,19 @@ def _test(evaluation: dict[str, Any], calibration: Calibration) -> list[str]:
         f"{_percent(evaluation['answered_fraction'])} with a confidence from "
         f"{calibration.threshold:.3f}",
     }
-    classes = [
-        [_name(name), *(_figure(row[key]) for key in ("recall", "precision", "f1")), row["support"]]
-        for name, row in evaluation["classes"].items()
-    ]
-    return [
-        _table(["figure", f"on {evaluation['images']:,} test photos"], lines.items()),
-        _table(["class", "recall", "precision", "F1", "photos"], classes),
-    ]
+    header = ["figure", f"on {evaluation['images']:,} test photos"]
+    return [table(header, [*lines.items()], "figure", left=2), class_table(evaluation)]
+
+
+def class_table(evaluation: dict[str, Any]) -> str:
+    """Return a row per class with its figures, as metrics/evaluation.json has them."""
+    rows = []
+    for name, figures in evaluation["classes"].items():
+        scores = (figures[score] for score in ("recall", "precision", "f1"))
+        shown = ("" if score is None else f"{score:.3f}" for score in scores)
+        rows.append([code(name), *shown, f"{figures['support']:,}"])
+    header = ["class", "recall", "precision", "F1", "photos"]
+    return table(header, rows, "class", most=MOST_CLASSES)
 
 
 def _confusions(predictions: pd.DataFrame) -> list[str]:
@@ -112,7 +104,7 @@ def _confusions(predictions: pd.DataFrame) -> list[str]:
     pairs = wrong.groupby(["actual", "predicted"]).size().reset_index(name="photos")
     most = pairs.sort_values("photos", ascending=False, kind="stable").head(3)
     shown = [
-        f"{_name(str(row.actual))} taken for {_name(str(row.predicted))} ({row.photos})"
+        f"{code(row.actual)} taken for {code(row.predicted)} ({row.photos})"
         for row in most.itertuples()
     ]
     return [f"Most frequent mistakes: {', '.join(shown)}."]
@@ -134,50 +126,29 @@ def _limits(store: Store, evaluation: dict[str, Any], calibration: Calibration) 
     if few:
         yield (
             f"Fewer than {FEW_PHOTOS} photos to learn from: "
-            f"{', '.join(map(_name, few[:MOST_CLASSES]))}."
+            f"{', '.join(map(code, few[:MOST_CLASSES]))}."
         )
     tested = {n: r["recall"] for n, r in evaluation["classes"].items() if r["recall"] is not None}
     weakest = min(tested, key=lambda name: tested[name], default="")
     if weakest and tested[weakest] < 1:
-        yield f"The class it recognizes least often is {_name(weakest)} ({tested[weakest]:.0%})."
+        yield f"The class it recognizes least often is {code(weakest)} ({tested[weakest]:.0%})."
     widest = evaluation["accuracy_high"] - evaluation["accuracy_low"]
     yield f"With so many test photos, the accuracy is known to within {widest / 2:.1%}."
 
 
 def _start(params: Params) -> str:
     weights = params.model.weights
-    return (
-        "random weights"
-        if weights == "none"
-        else f"pretrained weights (`{printable_name(weights)}`)"
-    )
+    return "random weights" if weights == "none" else f"pretrained weights ({code(weights)})"
 
 
 def _parameters(params: Params) -> list[list[str]]:
     sections = {"prepare": params.prepare, "model": params.model, "train": params.train}
     return [
-        [f"`{section}.{name}`", f"`{printable_name(str(value))}`"]
+        [code(f"{section}.{name}"), code(value)]
         for section, values in sections.items()
         for name, value in values.model_dump().items()
     ]
 
 
-def _table(header: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
-    lines = [[*map(str, row)] for row in rows]
-    hidden = len(lines) - MOST_CLASSES
-    rule = ["---"] * len(header)
-    shown = [f"| {' | '.join(cells)} |" for cells in [header, rule, *lines[:MOST_CLASSES]]]
-    return "\n".join([*shown, *([f"\nand {hidden:,} more"] if hidden > 0 else [])])
-
-
-def _name(name: str) -> str:
-    """Return a name of a class that is only text in Markdown."""
-    return "".join(f"\\{c}" if c in r"\`*_{}[]<>()#+-.!|" else c for c in printable_name(name))
-
-
 def _percent(share: float) -> str:
     return f"{share:.1%}"
-
-
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"

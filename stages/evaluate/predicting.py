@@ -1,13 +1,23 @@
-"""The classifier's predictions on a split of the store."""
+"""The classifier's predictions on a split of the store, and the tables that hold them."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import torch
 
 from stages.common.errors import UserError, first_line
 from stages.common.store import STORE, Split, Store
-from stages.model.classifier import Classifier, Probabilities, to_input, views
+from stages.model.classifier import Calibration, Classifier, Probabilities, to_input, views
 from stages.model.folder import MODELS
+
+PROBABILITIES = Path("data/test_probabilities.csv")
+"""The probability of every class for each test photo; tools/crossval reads it."""
+
+PROBABILITY_DECIMALS = 6
+DECIMALS = 4
+"""Of everything in metrics/."""
 
 
 def check_fit(
@@ -15,21 +25,30 @@ def check_fit(
 ) -> None:
     """Refuse a model of other classes or another image size, or trained on another store."""
     for name in ("classes", "image_size_px"):
-        ours, theirs = getattr(store.meta, name), getattr(classifier.meta, name)
-        if ours != theirs:
+        stored, learned = getattr(store.meta, name), getattr(classifier.meta, name)
+        if stored != learned:
             raise UserError(
-                f"{model}/model.json: {name} is {theirs}, but the store has {ours}; "
+                f"{model}/model.json: {name} is {learned}, but the store has {stored}; "
                 "train on this store with `dvc repro`"
             )
-    meta, store_meta = classifier.meta, store.meta
-    theirs = meta.store_images_sha256, meta.store_manifest_sha256
-    if theirs != (store_meta.images_sha256, store_meta.manifest_sha256):
+    here = store.meta.images_sha256, store.meta.manifest_sha256
+    trained_on = classifier.meta.store_images_sha256, classifier.meta.store_manifest_sha256
+    if trained_on != here:
         raise UserError(
             f"{model}/model.json: the model was trained on a different store from {folder} (sha256 "
-            f"of manifest.csv {theirs[1][:12] or 'unknown'}, here "
-            f"{store_meta.manifest_sha256[:12]}), so it may have seen these test "
-            "photos; train on this store with `dvc repro`"
+            f"of manifest.csv {trained_on[1][:12] or 'unknown'}, here {here[1][:12]}), so it may "
+            "have seen these test photos; train on this store with `dvc repro`"
         )
+
+
+def with_second_view(classifier: Classifier, scale: float) -> Classifier:
+    """Return an uncalibrated classifier that also sees each photo enlarged; 1 enlarges none."""
+    calibration = Calibration(
+        weights_sha256=classifier.meta.weights_sha256, second_view_scale=scale
+    )
+    classifier = replace(classifier, calibration=calibration)
+    check_view(classifier)
+    return classifier
 
 
 @torch.inference_mode()
@@ -52,3 +71,29 @@ def check_view(classifier: Classifier) -> None:
 def predict(classifier: Classifier, store: Store, split: Split) -> Probabilities:
     """Return the class probabilities of a split, float64 of shape (N, classes)."""
     return classifier.probabilities(store.images, store.indices(split))
+
+
+def tabulate(store: Store, probabilities: Probabilities) -> pd.DataFrame:
+    """Return a row per test photo: path, actual and predicted class, confidence from 0 to 1.
+
+    Its index holds the photos' rows in the store.
+    """
+    rows = store.manifest.iloc[store.indices("test")]
+    names = np.array(store.meta.classes)
+    return pd.DataFrame(
+        {
+            "path": rows["path"],
+            "actual": rows["class"],
+            "predicted": names[probabilities.argmax(axis=1)],
+            "confidence": probabilities.max(axis=1).round(DECIMALS),
+        }
+    )
+
+
+def tabulate_probabilities(
+    predictions: pd.DataFrame, probabilities: Probabilities, store: Store
+) -> pd.DataFrame:
+    """Return a row per test photo: path, actual class, and the probability of every class."""
+    names = ["path", "actual", *store.meta.classes]  # a class may be called "path"
+    rounded = pd.DataFrame(probabilities.round(PROBABILITY_DECIMALS), predictions.index)
+    return pd.concat([predictions[["path", "actual"]], rounded], axis=1).set_axis(names, axis=1)

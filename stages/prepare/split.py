@@ -34,7 +34,7 @@ def assign_splits(photos: pd.DataFrame, prepare: Prepare) -> "pd.Series[str]":
         With ``class, content_key, group, given``; a group is named by the smallest of its content
         keys.
     prepare : Prepare
-        For ``seed``, ``test_fraction``, ``validation_fraction``, ``folds`` and ``fold``.
+        For ``seed``, ``test_fraction``, ``validation_fraction`` and ``fold``.
 
     Raises
     ------

@@ -54,13 +54,14 @@ def test_scientific_notation_is_a_number(params_file: Path, written: str, meant:
             "evaluate",
             "zzz",
             2,
-            "evaluate.zzz is unknown; known here: device, second_view_scale, answered_fraction",
+            "evaluate.zzz is unknown; known here: second_view_scale, answered_fraction",
         ),
         ("train", "warmup_fraction", 1, "train.warmup_fraction must be below 1, got 1"),
         ("train", "processes", 99, "train.processes must be at most train.batch_size = "),
         ("data", "photos", "", "data.photos must be not empty, got ''"),
         ("prepare", "test_fraction", 0.9, "must be below 1 - validation_fraction = 0.9"),
-        ("prepare", "fold", 10, "prepare.fold must be below prepare.folds = 10, got 10"),
+        ("prepare", "fold", 10, "prepare.fold must be below 10, the number of folds that prepare."),
+        ("prepare", "folds", 5, "prepare.folds is unknown; did you mean prepare.fold?"),
         ("prepare", "test_fraction", 1e999, "prepare.test_fraction must be a finite number"),
     ],
 )
@@ -76,15 +77,16 @@ def test_bad_value_is_one_clear_line(
 
 
 def test_folds_that_test_no_photo_or_twice_are_refused(params_file: Path) -> None:
-    change_params(params_file, {"prepare": {"folds": 5, "fold": 0}})
-    load_params(params_file)
+    change_params(params_file, {"prepare": {"test_fraction": 0.15}})
+    assert load_params(params_file).prepare.folds == 7  # nobody asks for another than the first
     change_params(params_file, {"prepare": {"fold": 1}})
-    with pytest.raises(
-        UserError, match=r"fold must be 0 while .*test_fraction is 0\.1; .* to 0\.2"
-    ):
+    message = r"fold must be 0 while .*test_fraction is 0\.15; set that to 0\.1429, so that 7 folds"
+    with pytest.raises(UserError, match=message):
         load_params(params_file)
-    change_params(params_file, {"prepare": {"test_fraction": 0.2}})
+    change_params(params_file, {"prepare": {"test_fraction": 0.143}})
     assert load_params(params_file).prepare.fold == 1
+    change_params(params_file, {"prepare": {"test_fraction": 1e-320, "fold": 7}})
+    assert load_params(params_file).prepare.folds > 10**300
 
 
 def test_all_problems_are_reported_at_once(params_file: Path) -> None:

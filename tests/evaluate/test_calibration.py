@@ -11,10 +11,9 @@ from torch import nn
 
 from stages.common.errors import UserError
 from stages.common.store import Store
-from stages.evaluate import __main__ as evaluate
-from stages.evaluate.__main__ import calibrate
 from stages.evaluate.calibration import (
     bin_by_confidence,
+    calibrate,
     calibration_error,
     choose_threshold,
     coverage_curve,
@@ -111,7 +110,7 @@ def test_a_small_validation_split_is_told_and_calibrates_nothing(
 def test_a_calibration_is_of_predictions_with_the_second_view(
     store: Store, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluate, "FEWEST_PHOTOS", 2)
+    monkeypatch.setattr("stages.evaluate.calibration.FEWEST_PHOTOS", 2)
     twice = replace(classifier, calibration=Calibration(second_view_scale=1.5))
     one, both = (calibrate(each, store, 0.9) for each in (classifier, twice))
     assert (one.second_view_scale, both.second_view_scale) == (1, 1.5)

@@ -6,10 +6,9 @@ import pytest
 
 from stages.common.errors import UserError
 from stages.common.store import Store
-from stages.evaluate.__main__ import tabulate
 from stages.evaluate.calibration import bin_by_confidence, calibration_error
 from stages.evaluate.metrics import accuracy_interval, brier_score, measure, measure_classes
-from stages.evaluate.predicting import check_fit, predict
+from stages.evaluate.predicting import check_fit, predict, tabulate
 from stages.model.classifier import Classifier
 
 LABELS = np.array([0, 0, 0, 1, 1, 2])

@@ -1,5 +1,7 @@
 """The page on the model, models/README.md."""
 
+import re
+
 import pandas as pd
 import pytest
 
@@ -43,7 +45,10 @@ def test_the_page_has_the_counts_and_the_figures(page: str, store: Store) -> Non
     assert "before calibration 25.0% (temperature 0.7)" in page
     assert "of the 80.0% with a confidence from 0.600" in page
     assert f"`{store.meta.manifest_sha256}`" in page
-    assert "Most frequent mistakes: dark taken for light (2), light taken for dark (1)." in page
+    assert (
+        "Most frequent mistakes: `dark` taken for `light` (2), `light` taken for `dark` (1)."
+        in page
+    )
 
 
 def test_totals_stay_when_classes_are_cut(
@@ -52,15 +57,15 @@ def test_totals_stay_when_classes_are_cut(
     monkeypatch.setattr("stages.evaluate.model_card.MOST_CLASSES", 2)
     page = page_of(store, params)
     assert "| all | 40 | 10 | 10 |" in page
-    assert "| light |" not in page.partition("SHA-256 of images.npy")[0]
+    assert "| `light` |" not in page.partition("SHA-256 of images.npy")[0]
     assert "and 1 more" in page
 
 
 def test_the_page_names_its_limits(page: str) -> None:
     assert "there were too few validation photos" in page  # 10 of them, fewer than 20
     assert "a photo of anything else gets one of them" in page
-    assert "Fewer than 50 photos to learn from: dark, light." in page
-    assert "The class it recognizes least often is dark (60%)." in page
+    assert "Fewer than 50 photos to learn from: `dark`, `light`." in page
+    assert "The class it recognizes least often is `dark` (60%)." in page
 
 
 def test_the_page_has_every_parameter_that_made_the_model(page: str, params: Params) -> None:
@@ -70,7 +75,7 @@ def test_the_page_has_every_parameter_that_made_the_model(page: str, params: Par
 
 
 def test_a_class_name_stays_text(store: Store, params: Params) -> None:
-    name = "da|r*k <b>"
+    name = "da|r`*k* <b>"
     meta = store.meta.model_copy(
         update={
             "classes": [name, "light"],
@@ -82,7 +87,8 @@ def test_a_class_name_stays_text(store: Store, params: Params) -> None:
     )
     page = page_of(Store(meta, store.images, store.manifest), params)
     assert name not in page
-    assert r"da\|r\*k \<b\>" in page
+    assert r"| `da\x7cr\x60*k* <b>` | 20 |" in page
+    assert not re.search("<b>|r\\*k", re.sub(r"`[^`\n]+`", "", page))
 
 
 def test_the_page_is_the_same_every_time_and_has_no_path(

@@ -114,7 +114,7 @@ def test_classes_with_too_few_distinct_photos_are_named():
 
 def folds(table: pd.DataFrame, count: int, fraction: float) -> list[pd.Series]:
     return [
-        split(table, folds=count, fold=fold, test_fraction=fraction, validation_fraction=0.1)
+        split(table, fold=fold, test_fraction=fraction, validation_fraction=0.1)
         for fold in range(count)
     ]
 
@@ -170,7 +170,7 @@ def test_a_given_test_split_has_no_other_fold():
 
 def test_the_last_fold_takes_what_rounding_leaves():
     """A third is written as 0.3333, of which three are short of one."""
-    thirds = [settings(folds=3, fold=fold, test_fraction=0.3333) for fold in range(3)]
+    thirds = [settings(fold=fold, test_fraction=0.3333) for fold in range(3)]
     assert [fold_part(6000, each) for each in thirds] == [(0, 2000), (2000, 4000), (4000, 6000)]
     assert fold_part(9000, thirds[2]) == (5999, 9000)
 
@@ -182,6 +182,6 @@ def test_three_folds_need_three_photos():
 
 
 def test_half_of_three_photos_leaves_too_few_to_train_on():
-    split(photos(4, classes=1), fold=1, folds=2, test_fraction=0.5)
+    split(photos(4, classes=1), fold=1, test_fraction=0.5)
     with pytest.raises(UserError, match=r"at least 4 photos .* for 2 folds: 'class 0' has 3;"):
-        split(photos(3, classes=1), fold=1, folds=2, test_fraction=0.5)
+        split(photos(3, classes=1), fold=1, test_fraction=0.5)

@@ -1,8 +1,8 @@
 """Folds found, pooled and judged; labels doubted."""
 
+import hashlib
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,12 +16,21 @@ import yaml
 from stages.common.errors import UserError
 from tests.conftest import ROOT, TINY
 from tests.project import Project, make_project
-from tools.crossval.__main__ import compare_with
-from tools.crossval.page import compare, measure_folds, measure_pool, summarize, write_page
-from tools.crossval.pool import Pool, pool_folds
-from tools.crossval.runs import FoldRun, choose_runs, digest, find_runs
+from tools.crossval import __main__ as command
+from tools.crossval.__main__ import pair_with
+from tools.crossval.pool import (
+    Pool,
+    describe_difference,
+    measure_folds,
+    measure_pool,
+    pool_folds,
+    summarize,
+    write_page,
+)
+from tools.crossval.runs import FoldRun, choose_runs, digests_here, find_runs
 from tools.crossval.suspects import draw_suspects, find_suspects
 from tools.report.comparison import compare_predictions
+from tools.report.git import changed_files
 
 PARAMS = {"train.lr": 0.1, "prepare.seed": 0}
 
@@ -47,28 +56,38 @@ def make_pool(labels: list[int], probabilities: list[list[float]]) -> Pool:
 # which runs belong together
 
 
-def test_the_newest_run_of_each_fold_counts() -> None:
-    found = choose_runs([run_of(0, "new"), run_of(1), run_of(0, "old")], PARAMS)
-    assert {fold: run.name for fold, run in found.items()} == {0: "new", 1: "run"}
+@pytest.fixture
+def changed_code(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Files of code that are not as in any run; none at first."""
+    files: list[str] = []
+    monkeypatch.setattr("tools.crossval.runs.changed_files", lambda *_: files)
+    return files
 
 
-def test_a_run_of_other_parameters_or_photos_does_not_count() -> None:
-    others = [run_of(1, lr=0.2), run_of(2, photos="2")]
-    assert set(choose_runs([run_of(0), *others], PARAMS)) == {0}
+def test_the_newest_run_of_each_fold_counts(changed_code: list[str]) -> None:
+    chosen = choose_runs([run_of(0, "new"), run_of(1), run_of(0, "old")], PARAMS, {})
+    assert {fold: run.name for fold, run in chosen.items()} == {0: "new", 1: "run"}
 
 
-def test_what_differs_is_named() -> None:
+def test_a_run_of_other_parameters_photos_or_code_does_not_count(changed_code: list[str]) -> None:
+    runs = [run_of(0), run_of(1, lr=0.2), run_of(2, photos="2")]
+    assert set(choose_runs(runs, PARAMS, {})) == {0}  # which says what the photos are
+    assert set(choose_runs(runs, PARAMS, {"photos": "2"})) == {2}
+    changed_code.append("dvc.yaml")
+    assert choose_runs(runs, PARAMS, {}) == {}
+
+
+def test_what_differs_is_named(changed_code: list[str]) -> None:
     run = run_of(1, lr=0.2, photos="2")
-    wanted = {**PARAMS, "garden.seed": 3, "train.new": 1}
-    assert run.differences(wanted, {"photos": "1"}) == ["train.lr", "train.new", "photos"]
+    params = {**PARAMS, "garden.seed": 3, "train.new": 1}
+    assert run.differences(params, {"photos": "1"}) == ["train.lr", "train.new", "photos"]
+    changed_code.append("stages/train/loop.py")
+    assert run_of(1).differences(PARAMS, {}) == ["code in stages/train/loop.py"]
 
 
-def test_a_folders_digest_is_dvcs_own() -> None:
-    lock = yaml.safe_load((ROOT / "dvc.lock").read_text())
-    deps = {dep["path"]: dep["md5"] for dep in lock["stages"]["evaluate"]["deps"]}
-    found = {path: digest(ROOT / path) for path in deps if path.startswith("stages/")}
-    same = [path for path, md5 in found.items() if deps[path] == md5]
-    assert "stages/__init__.py" in same  # a file; a folder is compared below, in a project
+def test_a_run_with_a_parameter_that_is_no_more_does_not_count(changed_code: list[str]) -> None:
+    old = FoldRun("old", "abc", 0, {**PARAMS, "prepare.folds": 5}, {})
+    assert old.differences(PARAMS, {}) == ["prepare.folds"]
 
 
 # pooling
@@ -77,9 +96,9 @@ def test_a_folders_digest_is_dvcs_own() -> None:
 @pytest.fixture
 def tables(monkeypatch: pytest.MonkeyPatch) -> dict[int, Any]:
     """What each fold predicted, by fold."""
-    found: dict[int, Any] = {}
-    monkeypatch.setattr("tools.crossval.pool.read_probabilities", lambda run: found[run.fold])
-    return found
+    of_fold: dict[int, Any] = {}
+    monkeypatch.setattr("tools.crossval.pool.read_probabilities", lambda run: of_fold[run.fold])
+    return of_fold
 
 
 def table_of(*paths: str, classes: tuple[str, ...] = ("daisy", "rose")) -> Any:
@@ -131,7 +150,7 @@ def test_another_pool_is_compared_photo_by_photo() -> None:
     good = make_pool([0, 1, 1], [[0.9, 0.1], [0.2, 0.8], [0.1, 0.9]])
     bad = make_pool([0, 1, 1], [[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]])
     paired = compare_predictions(bad.photos, good.photos)
-    text = compare("main", paired)
+    text = describe_difference("main", paired)
     assert "Against `main`, on 3 photos of both: 2 became right, 0 became wrong." in text
     page = write_page(measure_pool(good), 5, "main", paired)
     assert text in page
@@ -195,91 +214,185 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def crossval(project: Project, *options: str, code: int = 0) -> str:
-    return project.run("python", "-m", "tools.crossval", "--folds", "3", *options, code=code)
+    return project.run("python", "-m", "tools.crossval", "--folds", "2", *options, code=code)
 
 
-def test_folds_are_run_pooled_and_compared(project: Project) -> None:
-    printed = crossval(project, code=1)
-    assert "3 folds of 3 missing: 0, 1 and 2; run them with\n  dvc exp run --queue" in printed
-    assert "-S prepare.folds=3 -S prepare.test_fraction=0.333333 -S 'prepare.fold=0,1,2'" in printed
+def pages(project: Project) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in Path("metrics/crossval").iterdir()}
+
+
+@pytest.fixture
+def run_here(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Any:
+    """Run the command in this process and the project's folder; return what it said."""
+    monkeypatch.chdir(project.folder)
+
+    def run(*options: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["crossval", *options])
+        try:
+            command.main()
+        except UserError as error:
+            return str(error)
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_folds_are_run_pooled_and_compared(project: Project, run_here: Any) -> None:
+    """The tests below need its experiments."""
+    printed = run_here("--folds", "2")
+    assert "2 folds of 2 missing: 0 and 1; run them with\n  dvc exp run --queue" in printed
+    assert "-S prepare.test_fraction=0.5 -S 'prepare.fold=0,1'" in printed
 
     project.run("dvc", "repro", "--quiet", "prepare")
+    Path("stages/train/training.py.orig").touch()  # as a merge leaves it: no experiment holds it
+    Path("stages/train/draft.py").touch()
     printed = crossval(project, "--run")
-    assert "fold 2 of 3, 3 of 3 to run, about" in printed
-    folder = project.folder / "metrics/crossval"
-    figures = json.loads((folder / "crossval.json").read_text())
+    assert "fold 1 of 2, 2 of 2 to run, about" in printed
+    figures = json.loads(Path("metrics/crossval/crossval.json").read_text())
     assert figures["images"] == 72
-    assert [fold["images"] for fold in figures["folds"].values()] == [24, 24, 24]
-    predictions = pd.read_csv(folder / "predictions.csv")
+    assert [fold["images"] for fold in figures["folds"].values()] == [36, 36]
+    predictions = pd.read_csv("metrics/crossval/predictions.csv")
     assert predictions["path"].is_unique
-    assert (folder / "suspects.png").read_bytes().startswith(b"\x89PNG")
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert pages(project)["suspects.png"].startswith(b"\x89PNG")
+    before = pages(project)
 
     # Nothing is left to run, and nothing changes.
-    again = crossval(project, "--run")
+    again = run_here("--folds", "2", "--run")
     assert "to run" not in again
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert pages(project) == before
 
+    # An experiment that does not count keeps its name; DVC's run cache has what it lacks.
+    head = project.run("git", "rev-parse", "HEAD").strip()
+    project.run("git", "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/crossval-1-of-2", "HEAD")
+    printed = crossval(project, "--run")
+    assert printed.count("is cached - skipping run") >= 2
+    assert "Ran experiment(s): crossval-1-of-2-2\n" in printed
+    assert pages(project) == before
+
+
+def test_another_revisions_pool_is_a_base(project: Project, run_here: Any) -> None:
     project.run("git", "add", "metrics/crossval")
     project.run("git", "commit", "--quiet", "--message", "pool")
-    printed = crossval(project, "--base", "main")
-    page = (folder / "crossval.md").read_text()
-    for shown in (printed, page):
+    printed = run_here("--folds", "2", "--base", "main")
+    for shown in (printed, Path("metrics/crossval/crossval.md").read_text()):
         assert "Against `main`, on 72 photos of both: 0 became right, 0 became wrong" in shown
-
-    # A changed module, or parameter, makes the folds others.
-    project.set("train", "lr", 0.005)
-    printed = crossval(project, code=1)
-    assert re.search(r"fold \d of crossval-\d-of-3 has other inputs: train\.lr\)", printed)
-    project.set("train", "lr", 0.004)
-    module_file = project.folder / "stages/train/loop.py"
-    text = module_file.read_text()
-    module_file.write_text(text + "\n# changed\n")
-    assert "has other inputs: stages/train)" in crossval(project, code=1)
-    module_file.write_text(text)
-    crossval(project)
-
-    # Other photos, too, once they are prepared.
-    project.set("garden", "seed", 8)
-    project.run("dvc", "repro", "--quiet", "prepare")
-    assert "has other inputs: data/demo)" in crossval(project, code=1)
-    project.set("garden", "seed", 0)
-    project.run("dvc", "repro", "--quiet", "prepare")
-    crossval(project)
+    first = project.run("git", "rev-list", "--max-parents=0", "HEAD").strip()
+    said = run_here("--folds", "2", "--base", first)
+    assert "has no metrics/crossval/predictions.csv: cross-validate there, and commit" in said
 
 
-def test_probabilities_that_dvc_lock_does_not_know_are_not_pooled(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("path", "old", "new", "name"),
+    [
+        ("params.yaml", "lr: 0.004", "lr: 0.005", "train.lr"),
+        ("stages/train/loop.py", '"""', '"""Changed. ', "code in stages/train/loop.py"),
+        ("dvc.yaml", "Train the", "Train a", "code in dvc.yaml"),
+    ],
+)
+def test_folds_of_other_parameters_or_code_do_not_count(
+    project: Project, run_here: Any, path: str, old: str, new: str, name: str
 ) -> None:
-    project.run("dvc", "repro", "--quiet")
-    monkeypatch.chdir(project.folder)
-    assert find_runs()[0].name == "the working tree"
-    path = project.folder / "data/test_probabilities.csv"
-    content = path.read_bytes()
-    path.unlink()  # it may be a link into DVC's cache
-    path.write_bytes(content.replace(b"rose", b"nose"))
-    assert find_runs()[0].name != "the working tree"
+    text = Path(path).read_text()
+    assert old in text
+    Path(path).write_text(text.replace(old, new, 1))
+    said = run_here("--folds", "2")
+    Path(path).write_text(text)
+    assert "2 folds of 2 missing" in said
+    assert f"(fold 0 of crossval-0-of-2 has other inputs: {name})" in said
+    assert "the complete page" in run_here("--folds", "2")
 
 
-def test_a_share_is_not_rounded_and_may_be_one_of_two(project: Project) -> None:
-    project.set("prepare", "folds", 7)
-    project.set("prepare", "test_fraction", {"scratch": 0.142857143, "pretrained": 0.2})
-    printed = project.run("python", "-m", "tools.crossval", code=1)
+def test_folds_of_other_photos_do_not_count_and_a_new_one_is_refused_at_once(
+    project: Project, run_here: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Photos as the lock of the last `dvc repro prepare` has them."""
+    text = Path("dvc.lock").read_text()
+    photos, *_ = yaml.safe_load(text)["stages"]["prepare"]["deps"]
+    Path("dvc.lock").write_text(text.replace(photos["md5"], "f" * 32))
+    said = run_here("--folds", "2")
+    assert f"(fold 0 of crossval-0-of-2 has other inputs: {photos['path']})" in said
+    (run,) = [run for run in find_runs() if run.name == "crossval-0-of-2"]
+    monkeypatch.setattr(command, "run_fold", lambda *_: run)
+    said = run_here("--folds", "2", "--run")
+    Path("dvc.lock").write_text(text)
+    assert said == (
+        f"fold 0 of crossval-0-of-2 has other inputs: {photos['path']}; `dvc repro prepare`, then "
+        "run the same command again"
+    )
+
+
+def test_weights_changed_in_place_are_other_weights(
+    project: Project, run_here: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = project.folder / "data/weights/mine"
+    project.set("model", "weights", "mine")
+    assert "data/weights/mine" not in digests_here({"model.weights": "mine"})
+    for content in (b"first", b"second"):
+        weights.write_bytes(content)
+        md5 = hashlib.md5(content).hexdigest()
+        assert digests_here({"model.weights": "mine"})["data/weights/mine"] == md5
+    weights.unlink()
     project.run("git", "checkout", "--quiet", "params.yaml")
-    assert "-S prepare.folds=7 -S prepare.test_fraction=0.142857143" in printed
+
+
+def test_a_fold_that_fails_says_that_the_others_are_kept(
+    project: Project, run_here: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = subprocess.CompletedProcess[bytes]("dvc", 255)
+    monkeypatch.setattr(command, "find_runs", list)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
+    monkeypatch.setattr(command, "experiments", list)
+    monkeypatch.setattr(command, "tracks", lambda _: True)
+    said = run_here("--folds", "2", "--run")
+    assert said.startswith("fold 0 ended with exit code 255; finished folds are kept: run the same")
+
+
+@pytest.mark.parametrize(
+    ("fraction", "expected"),
+    [
+        ({"scratch": 0.142857143, "pretrained": 0.2}, "--queue -S 'prepare.fold=0,1,2,3,4,5,6'"),
+        (0.15, "--queue -S prepare.test_fraction=0.142857 -S 'prepare.fold=0,1,2,3,4,5,6'"),
+        (0.7, "prepare.test_fraction is 0.7, which makes 1 folds; set it to 1 / folds, from 2 to"),
+        (1e-9, "prepare.test_fraction is 1e-09, which makes 1,000,000,000 folds; set it to"),
+    ],
+)
+def test_the_fraction_says_how_many_folds_there_are(
+    project: Project, run_here: Any, fraction: Any, expected: str
+) -> None:
+    project.set("prepare", "test_fraction", fraction)
+    said = run_here()
+    project.run("git", "checkout", "--quiet", "params.yaml")
+    assert expected in said
+
+
+@pytest.mark.parametrize("folds", ["1", "1001"])
+def test_a_wrong_number_of_folds_says_what_is_allowed(
+    run_here: Any, folds: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_here("--folds", folds)
+    assert ended.value.code == 2
+    assert f"--folds: must be from 2 to 1000, got {folds}" in capsys.readouterr().err
+
+
+def test_a_commit_that_git_cannot_compare_with_is_one_line(run_here: Any) -> None:
+    with pytest.raises(UserError, match=r"^git: .*nowhere"):
+        changed_files("nowhere", "stages")
 
 
 def test_outside_of_a_project_it_says_so(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tools.crossval", "--folds", "5"]
-    told = subprocess.run(
+    ended = subprocess.run(
         command,
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )
-    assert (told.returncode, len(told.stderr.splitlines())) == (1, 1)
-    assert told.stderr.startswith("params.yaml: not found")
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1)
+    assert ended.stderr.startswith("params.yaml: not found")
 
 
 HEADER = b"path,actual,predicted,confidence\n"
@@ -291,13 +404,7 @@ def test_numbers_and_odd_tables_as_a_base(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("tools.crossval.__main__.find_commit", lambda name: (name, name))
     monkeypatch.setattr("tools.crossval.__main__.file_at", lambda commit, path: tables[commit])
     row = {"path": ["a.jpg"], "actual": ["1"], "predicted": ["1"], "confidence": [0.8]}
-    paired = compare_with("main", pd.DataFrame(row))
+    paired = pair_with("main", pd.DataFrame(row))
     assert (paired.shared, paired.count("now right")) == (1, 1)
     with pytest.raises(UserError, match=r"--base: .*old:metrics/crossval/predictions.csv.*again"):
-        compare_with("old", pd.DataFrame(row))
-
-
-def test_a_base_without_a_pool_is_one_line(project: Project) -> None:
-    first = project.run("git", "rev-list", "--max-parents=0", "HEAD").strip()
-    printed = crossval(project, "--base", first, code=1)
-    assert "has no metrics/crossval/predictions.csv: cross-validate there, and commit" in printed
+        pair_with("old", pd.DataFrame(row))

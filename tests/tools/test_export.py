@@ -13,103 +13,99 @@ import torch
 from stages.common.errors import UserError
 from stages.common.store import Store
 from stages.evaluate.predicting import check_fit
-from stages.model.classifier import Calibration, Classifier, ModelMeta
+from stages.model.classifier import Calibration, Classifier
 from stages.model.flowernet import build_flowernet
 from stages.model.folder import load_classifier, save_classifier
 from stages.model.networks import build_network
-from tests.conftest import ROOT
+from tests.conftest import ROOT, make_store, meta_of
 from tools.export import __main__ as command
 from tools.export import convert as converting
-from tools.export.convert import TOLERANCE, compare, convert
+from tools.export.convert import TOLERANCE, check_agreement, convert
 
 CPU = torch.device("cpu")
 
 
-def make_classifier(seed: int = 0, store: Store | None = None) -> Classifier:
-    """Build a classifier, trained on a store or on none."""
+def make_classifier(store: Store, seed: int = 0) -> Classifier:
+    """Build a calibrated classifier that takes the store for its own."""
     torch.manual_seed(seed)
-    meta = ModelMeta(
-        architecture="flowernet",
-        width=8,
-        classes=["dark", "light"],
-        image_size_px=32,
-        input_size_px=32,
-        mean=[0.5, 0.4, 0.3],
-        std=[0.2, 0.25, 0.3],
-        store_images_sha256=store.meta.images_sha256 if store else "",
-        store_manifest_sha256=store.meta.manifest_sha256 if store else "",
-    )
-    return Classifier(build_flowernet(8, 2).eval(), meta)
+    own = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.25, 0.3], "weights_sha256": "ab" * 32}
+    meta = meta_of(store).model_copy(update=own)
+    calibration = Calibration(second_view_scale=1.25, temperature=0.4, threshold=0.7)
+    return Classifier(build_flowernet(8, 2).eval(), meta, calibration)
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("export") / "models"
-    save_classifier(make_classifier(), folder)
-    return folder
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return make_store(tmp_path_factory.getbasetemp() / "export")
 
 
 @pytest.fixture(scope="module")
-def content(models: Path) -> bytes:
+def content(store: Store) -> bytes:
     """The exported file, made once: it takes seconds."""
-    return convert(load_classifier(models, CPU))
+    return convert(make_classifier(store))
 
 
 @pytest.fixture
 def export(
-    models: Path, store: Store, tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+    store: Store,
+    tmp_path: Path,
+    content: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """Where the command, set up here, writes."""
-    target = tmp_path / "flowers.onnx"
-    words = ["export", str(models), "--onnx", str(target), "--store", str(tmp_path / "prepared")]
+    target, folder = tmp_path / "flowers.onnx", tmp_path_factory.getbasetemp() / "export"
+    words = ["export", "models", "--onnx", str(target), "--store", str(folder)]
     monkeypatch.setattr(sys, "argv", words)
     monkeypatch.setattr(converting, "convert", lambda _: content)
     monkeypatch.setattr(command, "set_up_torch", lambda _: None)
-    monkeypatch.setattr(command, "load_classifier", lambda *_: make_classifier(store=store))
+    monkeypatch.setattr(command, "load_classifier", lambda *_: make_classifier(store))
     return target
 
 
 @pytest.mark.parametrize("count", [1, 2, 33])
-def test_any_number_of_photos_has_pytorchs_probabilities(content: bytes, count: int) -> None:
+def test_any_number_of_photos_has_pytorchs_probabilities(
+    content: bytes, store: Store, count: int
+) -> None:
     images = np.random.default_rng(count).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {"images": images})
-    np.testing.assert_allclose(found, make_classifier().probabilities(images), atol=1e-5)
+    (probabilities,) = session.run(None, {"images": images})
+    expected = make_classifier(store).probabilities(images)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
 
 
-def test_a_network_of_timm_is_saved_and_exported_as_any_other(tmp_path: Path) -> None:
+def test_a_network_of_timm_is_saved_and_exported_as_any_other(store: Store, tmp_path: Path) -> None:
+    """And without a calibration."""
     name, images = "timm/test_efficientnet.r160_in1k", np.full((2, 32, 32, 3), 90, np.uint8)
-    meta = make_classifier().meta.model_copy(update={"architecture": name})
+    meta = make_classifier(store).meta.model_copy(update={"architecture": name})
     trained = Classifier(build_network(name, 8, 2).eval(), meta)
     save_classifier(trained, tmp_path / "models")
     loaded = load_classifier(tmp_path / "models", CPU)
     np.testing.assert_allclose(loaded.probabilities(images), trained.probabilities(images), 1e-5)
     session = onnxruntime.InferenceSession(convert(loaded), providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {"images": images})
-    np.testing.assert_allclose(found, trained.probabilities(images), atol=1e-5)
+    (probabilities,) = session.run(None, {"images": images})
+    np.testing.assert_allclose(probabilities, trained.probabilities(images), atol=1e-5)
 
 
-def test_the_calibration_is_in_the_file_and_the_threshold_in_its_metadata(store: Store) -> None:
-    plain = make_classifier(store=store)
-    calibration = Calibration(second_view_scale=1.25, temperature=0.4, threshold=0.7)
-    sure = Classifier(plain.network, plain.meta, calibration)
-    content = convert(sure)
-    assert compare(content, sure, store) < TOLERANCE / 100
-    with pytest.raises(UserError, match="do not agree"):
-        compare(content, plain, store)
-    found = {entry.key: entry.value for entry in onnx.load_from_string(content).metadata_props}
-    assert (found["temperature"], found["threshold"]) == ("0.4", "0.7")
+def test_the_calibration_is_in_the_file(content: bytes, store: Store) -> None:
+    calibrated = make_classifier(store)
+    assert 0 <= check_agreement(content, calibrated, store) < TOLERANCE / 100
+    for calibration in (Calibration(temperature=0.4), Calibration(second_view_scale=1.25)):
+        other = Classifier(calibrated.network, calibrated.meta, calibration)
+        with pytest.raises(UserError, match="do not agree"):
+            check_agreement(content, other, store)
 
 
-def test_the_metadata_is_all_that_it_takes(content: bytes, models: Path) -> None:
+def test_the_metadata_is_all_that_it_takes(content: bytes, store: Store) -> None:
     model = onnx.load_from_string(content)
-    found = {entry.key: entry.value for entry in model.metadata_props}
-    meta = json.loads((models / "model.json").read_text())
+    about = {entry.key: entry.value for entry in model.metadata_props}
+    meta = make_classifier(store).meta
     for name in ("classes", "mean", "std", "image_size_px"):
-        assert json.loads(found[name]) == meta[name]
-    assert found["weights_sha256"] == meta["weights_sha256"]
+        assert json.loads(about[name]) == getattr(meta, name)
+    assert about["weights_sha256"] == meta.weights_sha256
+    assert (about["temperature"], about["threshold"]) == ("0.4", "0.7")
     for word in ("EXIF", "RGB", "Hamming", "middle"):
-        assert word in found["transforms"]
+        assert word in about["transforms"]
     assert [entry.name for entry in model.graph.input] == ["images"]
     assert [entry.name for entry in model.graph.output] == ["probabilities"]
 
@@ -133,38 +129,58 @@ def test_the_command_writes_what_agrees(
 def test_what_does_not_agree_is_not_written(
     export: Path, store: Store, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = make_classifier(seed=1, store=store)
+    other = make_classifier(store, seed=1)
     monkeypatch.setattr(command, "load_classifier", lambda *_: other)
     with pytest.raises(UserError, match=r"(dark|light)/\d+\.png: ONNX Runtime and PyTorch do not"):
         command.main()
     assert not export.exists()
 
 
-def test_onnx_runtime_and_pytorch_agree_on_the_test_split(content: bytes, store: Store) -> None:
-    assert 0 <= compare(content, make_classifier(store=store), store) < TOLERANCE / 100
-
-
-@pytest.mark.parametrize("broken", ["ours", "theirs"])
+@pytest.mark.parametrize("broken", ["PyTorch's", "ONNX Runtime's"])
 def test_what_is_not_a_number_does_not_agree(
     content: bytes, store: Store, broken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    classifier = make_classifier(store=store)
-    if broken == "ours":
+    classifier = make_classifier(store)
+    if broken == "PyTorch's":
         classifier.network.get_parameter("head.bias").data[0] = float("nan")
         message = "network's output is not finite"
     else:
-        monkeypatch.setattr("tools.export.convert.run", lambda *_: np.full((10, 2), np.nan))
+        monkeypatch.setattr(
+            "tools.export.convert.predict_with_onnx", lambda *_: np.full((10, 2), np.nan)
+        )
         message = "ONNX Runtime and PyTorch do not agree"
     with pytest.raises(UserError, match=message):
-        compare(content, classifier, store)
+        check_agreement(content, classifier, store)
 
 
 def test_a_store_of_other_classes_is_refused(store: Store) -> None:
-    classifier = make_classifier()
+    classifier = make_classifier(store)
     meta = classifier.meta.model_copy(update={"classes": ["oak", "elm"]})
     message = r"mine/model.json: classes is \['oak', 'elm'\], but the store has"
     with pytest.raises(UserError, match=message):
         check_fit(store, Classifier(classifier.network, meta), model=Path("mine"))
+
+
+def test_a_program_of_the_users_own_is_refused_before_the_work(
+    export: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = export.with_suffix(".py")
+    program.write_text("print('mine')\n")
+    monkeypatch.setattr(sys, "argv", ["export", "lost", *sys.argv[2:]])
+    with pytest.raises(
+        UserError, match=r"flowers\.py is a file of yours, and .* give --onnx anoth"
+    ):
+        command.main()
+    assert program.read_text() == "print('mine')\n"
+    assert not export.exists()
+
+
+def test_an_earlier_exports_program_is_replaced(export: Path) -> None:
+    program = export.with_suffix(".py")
+    first_line = command.REFERENCE.read_text().partition("\n")[0]
+    program.write_text(f"{first_line}\n\nof an earlier release")
+    command.main()
+    assert program.read_bytes() == command.REFERENCE.read_bytes()
 
 
 def test_a_missing_store_is_named(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,8 @@ from PIL import Image, ImageFilter
 from stages.common.errors import UserError
 from stages.common.schema import Params
 from stages.common.store import Store, open_store
-from stages.evaluate.__main__ import tabulate
 from stages.evaluate.predicting import predict as predict_test_split
+from stages.evaluate.predicting import tabulate
 from stages.model.classifier import Calibration, Classifier, ModelMeta, normalize
 from stages.model.flowernet import build_flowernet
 from stages.model.folder import CALIBRATION, save_classifier

@@ -45,7 +45,7 @@ PARAMS = Train(
     processes=1,
 )
 
-RUNTIME = Runtime(save_every_seconds=1000, loader_workers=0, evaluate_threads=1)
+RUNTIME = Runtime(save_every_seconds=1000, loader_workers=0)
 
 TRAIN_LOSS = [0.779071, 0.170362, 0.089079]
 VAL_LOSS = [0.700198, 0.694885, 0.679000]

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("in_empty_folder")
 
 def new_probe(store: Store, params: Params, size: int = 1) -> Probe:
     train = params.train.model_copy(update={"epochs": 0, "batch_size": 8})
-    runtime = Runtime(save_every_seconds=1e9, loader_workers=0, evaluate_threads=1)
+    runtime = Runtime(save_every_seconds=1e9, loader_workers=0)
     start = InitialModel(small_network(), meta_of(store))
     return Probe(start, store, train, runtime, World(torch.device("cpu"), size=size))
 

@@ -20,7 +20,7 @@ from tests.conftest import change_params, meta_of
 from tests.train.conftest import new_checkpoints, small_network
 
 ALONE = World(torch.device("cpu"))
-RUNTIME = Runtime(save_every_seconds=1e9, loader_workers=0, evaluate_threads=1)
+RUNTIME = Runtime(save_every_seconds=1e9, loader_workers=0)
 HEADER = ["epoch", "train_loss", "val_loss", "val_accuracy", "learning_rate"]
 
 

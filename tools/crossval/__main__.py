@@ -18,6 +18,7 @@ import argparse
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,17 +28,31 @@ import pandas as pd
 from stages.common.errors import UserError, run_stage
 from stages.common.files import write_bytes, write_csv, write_json
 from stages.common.params import PARAMS_FILE, load_params
-from stages.common.schema import FOLDS_SLACK, Prepare
+from stages.common.schema import hold_each_photo_once
 from stages.common.store import STORE, open_store
 from stages.drawing import png
-from stages.evaluate.metrics import DECIMALS
-from tools.crossval.page import compare, describe_missing, measure_pool, summarize, write_page
-from tools.crossval.pool import Pool, pool_folds
-from tools.crossval.runs import FOLD, FoldRun, choose_runs, digests_here, find_runs
+from stages.evaluate.markdown import listed, plain, plural
+from stages.evaluate.predicting import DECIMALS
+from tools.crossval.pool import (
+    Pool,
+    describe_difference,
+    measure_pool,
+    pool_folds,
+    summarize,
+    write_page,
+)
+from tools.crossval.runs import (
+    FOLD,
+    FoldRun,
+    choose_runs,
+    digests_here,
+    explain,
+    find_runs,
+    read_run,
+)
 from tools.crossval.suspects import draw_suspects, find_suspects
 from tools.report.comparison import Paired, compare_predictions
-from tools.report.git import file_at, find_commit, tracks
-from tools.report.markdown import plain
+from tools.report.git import experiments, file_at, find_commit, tracks
 from tools.report.snapshot import (
     WEIGHTS,
     ContentError,
@@ -48,29 +63,34 @@ from tools.report.snapshot import (
 )
 
 FOLDER = Path("metrics/crossval")
+FRACTION = "prepare.test_fraction"
+MOST_FOLDS = 1000
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the folds have in common."""
+
+    folds: int
+    params: dict[str, Any]
+    """By dotted names."""
+    changes: list[str]
+    """Options of `dvc exp run` that make params.yaml so; none if its test_fraction fits."""
 
 
 def main() -> None:
     """Find the folds, run those that are missing if asked to, pool them, write the files."""
     options = parse_options()
-    prepare = load_params().prepare
-    folds = options.folds or prepare.folds
-    wanted = {
-        name: value
-        for name, value in flatten(read_yaml(PARAMS_FILE.read_bytes())).items()
-        if not name.startswith(("prepare.folds", "prepare.test_fraction"))  # may be pairs of values
-    }
-    wanted |= {"prepare.folds": folds, "prepare.test_fraction": fraction(folds, prepare)}
-    found = find_runs()
-    runs = choose_runs(found, wanted)
-    if options.run:
-        run_folds([fold for fold in range(folds) if fold not in runs], folds, wanted)
-        found = find_runs()
-        runs = choose_runs(found, wanted)
-    if missing := [fold for fold in range(folds) if fold not in runs]:
-        reasons = why_not(found, wanted)
-        raise UserError(describe_missing(missing, folds, reasons, command(missing, folds, wanted)))
-    write(pool_folds({fold: runs[fold] for fold in range(folds)}), options.base)
+    recipe = read_recipe(options.folds)
+    digests, runs = digests_here(recipe.params), find_runs()
+    chosen = choose_runs(runs, recipe.params, digests)
+    missing = [fold for fold in range(recipe.folds) if fold not in chosen]
+    if missing and not options.run:
+        raise UserError(describe_missing(missing, recipe, explain(runs, recipe.params, digests)))
+    for run in chosen.values():
+        digests = {**run.digests, **digests}
+    chosen |= run_folds(missing, recipe, digests)
+    write(pool_folds({fold: chosen[fold] for fold in range(recipe.folds)}), options.base)
 
 
 def parse_options() -> argparse.Namespace:
@@ -81,77 +101,89 @@ def parse_options() -> argparse.Namespace:
     )
     parser.add_argument("--run", action="store_true", help="run the folds that are missing")
     parser.add_argument(
-        "--folds", type=int, metavar="N", help="how many there are; else prepare.folds says"
+        "--folds", type=int, metavar="N", help=f"how many there are (1 / {FRACTION})"
     )
     parser.add_argument(
         "--base", metavar="REVISION", help="compare with the metrics/crossval/ of this revision"
     )
     options = parser.parse_args()
-    if options.folds is not None and options.folds < 2:
-        parser.error(f"--folds: must be at least 2, got {options.folds}")
+    if options.folds is not None and not 2 <= options.folds <= MOST_FOLDS:
+        parser.error(f"--folds: must be from 2 to {MOST_FOLDS}, got {options.folds}")
     return options
 
 
-def fraction(folds: int, prepare: Prepare) -> float:
-    """Return the share of the photos that a fold tests: that of params.yaml where it fits."""
-    ours = prepare.test_fraction
-    fits = prepare.folds == folds and abs(ours * folds - 1) < FOLDS_SLACK
-    return ours if fits else round(1 / folds, 6)
+def read_recipe(folds: int | None) -> Recipe:
+    """Read params.yaml, and change its test_fraction where it makes another number of folds."""
+    prepare = load_params().prepare
+    params = flatten(read_yaml(PARAMS_FILE.read_bytes()))
+    folds = folds or prepare.folds
+    if not 2 <= folds <= MOST_FOLDS:
+        raise UserError(
+            f"{PARAMS_FILE}: {FRACTION} is {prepare.test_fraction:g}, which makes {folds:,} folds; "
+            f"set it to 1 / folds, from 2 to {MOST_FOLDS} of them, or give --folds"
+        )
+    if folds == prepare.folds and hold_each_photo_once(folds, prepare.test_fraction):
+        return Recipe(folds, params, [])
+    fraction = round(1 / folds, 6)
+    others = {name: value for name, value in params.items() if not name.startswith(FRACTION)}
+    return Recipe(folds, {**others, FRACTION: fraction}, ["-S", f"{FRACTION}={fraction}"])
 
 
-def overrides(folds: int, params: dict[str, Any]) -> list[str]:
-    """Return the options of `dvc exp run` that are the same for all folds."""
-    return [
-        "-S",
-        f"prepare.folds={folds}",
-        "-S",
-        f"prepare.test_fraction={params['prepare.test_fraction']!r}",
+def describe_missing(missing: list[int], recipe: Recipe, reasons: list[str]) -> str:
+    """Say which folds are missing, what a person types to run them, and why others don't count."""
+    names = listed(str(fold) for fold in missing)
+    words = [*recipe.changes, f"-S '{FOLD}={','.join(map(str, missing))}'"]
+    lines = [
+        f"{plural(len(missing), 'fold')} of {recipe.folds} missing: {names}; run them with",
+        f"  dvc exp run --queue {' '.join(words)} && dvc exp run --run-all",
     ]
+    return "\n".join([*lines, *(f"  ({reason})" for reason in reasons)])
 
 
-def command(missing: list[int], folds: int, params: dict[str, Any]) -> str:
-    """Return what a person types to run some folds."""
-    which = ",".join(map(str, missing))
-    words = ["dvc exp run --queue", *overrides(folds, params), f"-S 'prepare.fold={which}'"]
-    return f"{' '.join(words)} && dvc exp run --run-all"
-
-
-def run_folds(missing: list[int], folds: int, params: dict[str, Any]) -> None:
-    """Run folds as experiments in folders of their own, one after another."""
-    begin = time.monotonic()
-    weights = Path(WEIGHTS) / str(params["model.weights"])
-    copied = ["--copy-paths", str(weights)] if weights.exists() and not tracks(str(weights)) else []
+def run_folds(missing: list[int], recipe: Recipe, digests: dict[str, str]) -> dict[int, FoldRun]:
+    """Run folds one after another; one that does not count is an error at once."""
+    begin, runs = time.monotonic(), {}
     for number, fold in enumerate(missing):
         left = ""
         if number:
             seconds = (time.monotonic() - begin) / number * (len(missing) - number)
             left = f", about {seconds / 60:.0f} min left"
-        print(f"fold {fold} of {folds}, {number + 1} of {len(missing)} to run{left}", flush=True)
-        words = [
-            *("-m", "dvc", "exp", "run", "--temp", "--force"),
-            *("--name", f"crossval-{fold}-of-{folds}"),
-            *copied,
-            *overrides(folds, params),
-            *("-S", f"{FOLD}={fold}"),
-        ]
-        code = subprocess.run([sys.executable, *words], check=False).returncode
-        if code:
-            raise UserError(
-                f"fold {fold} ended with exit code {code}; finished folds are kept: run the same "
-                "command again to resume"
-            )
+        print(
+            f"fold {fold} of {recipe.folds}, {number + 1} of {len(missing)} to run{left}",
+            flush=True,
+        )
+        runs[fold] = run = run_fold(fold, recipe)
+        for reason in explain([run], recipe.params, digests):
+            raise UserError(f"{reason}; `dvc repro prepare`, then run the same command again")
+        digests = {**run.digests, **digests}
+    return runs
 
 
-def why_not(runs: list[FoldRun], params: dict[str, Any]) -> list[str]:
-    """Say what differs in the runs that do not count, the nearest of each fold."""
-    nearest: dict[int, tuple[int, str]] = {}
-    for run in runs:
-        names = run.differences(params, digests_here(run))
-        if names:
-            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")
-            text = f"fold {run.fold} of {run.name} has other inputs: {shown}"
-            nearest[run.fold] = min((len(names), text), nearest.get(run.fold, (len(names), text)))
-    return [text for _, text in sorted(nearest.values())][:5]
+def run_fold(fold: int, recipe: Recipe) -> FoldRun:
+    """Run a fold as an experiment in a folder of its own, under a name that is free."""
+    names = {name for name, _ in experiments()}
+    name = first = f"crossval-{fold}-of-{recipe.folds}"
+    number = 1
+    while name in names:
+        number += 1
+        name = f"{first}-{number}"
+    weights = WEIGHTS / str(recipe.params["model.weights"])
+    copied = Path(weights).exists() and not tracks(str(weights))
+    words = [
+        *("-m", "dvc", "exp", "run", "--temp", "--name", name),
+        *(["--copy-paths", str(weights)] if copied else []),
+        *recipe.changes,
+        *("-S", f"{FOLD}={fold}"),
+    ]
+    code = subprocess.run([sys.executable, *words], check=False).returncode
+    commit = dict(experiments()).get(name)
+    run = read_run(name, commit) if commit else None
+    if code or run is None:
+        raise UserError(
+            f"fold {fold} ended with exit code {code}; finished folds are kept: run the same "
+            "command again to resume"
+        )
+    return run
 
 
 def write(pool: Pool, base: str | None) -> None:
@@ -164,7 +196,7 @@ def write(pool: Pool, base: str | None) -> None:
             "not all the same; run `dvc repro prepare`, then `make crossval`"
         )
     figures, suspects = measure_pool(pool), find_suspects(pool)
-    paired = compare_with(base, pool.photos) if base else None
+    paired = pair_with(base, pool.photos) if base else None
     of_path = pd.Series(places, pool.photos["path"])
     picture = draw_suspects(suspects, lambda row: store.images[of_path[suspects["path"][row]]])
     doubted = int(suspects["confident"].sum())
@@ -176,11 +208,11 @@ def write(pool: Pool, base: str | None) -> None:
     write_bytes(FOLDER / "crossval.md", page.encode())
     print(summarize(figures).replace("**", ""))
     if paired:
-        print(compare(base or "", paired))
+        print(describe_difference(base or "", paired))
     print(f"the complete page: {FOLDER}/crossval.md")
 
 
-def compare_with(base: str, photos: pd.DataFrame) -> Paired:
+def pair_with(base: str, photos: pd.DataFrame) -> Paired:
     """Pair the pool with the one that a revision has in Git."""
     name, commit = find_commit(base)
     path = f"{FOLDER}/predictions.csv"

@@ -1,14 +1,24 @@
-"""The folds' test photos together: every photo once, predicted by a network that never saw it."""
+"""The folds' test photos together: every photo once, predicted by a network that never saw it.
 
+What people read of them is Markdown, what programs read is JSON.
+"""
+
+import io
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from stages.common.errors import UserError
+from stages.evaluate.markdown import code, plural, table
+from stages.evaluate.metrics import accuracy_interval, measure
+from stages.evaluate.model_card import class_table
+from stages.evaluate.predicting import DECIMALS, PROBABILITIES
 from stages.model.classifier import Probabilities
-from tools.crossval.runs import FoldRun, read_probabilities
+from tools.crossval.runs import FoldRun
+from tools.report.comparison import GAINED, LOST, Paired, mcnemar_exact, show_p_value
 
 
 @dataclass(frozen=True)
@@ -32,17 +42,11 @@ class Pool:
 
 
 def pool_folds(runs: dict[int, FoldRun]) -> Pool:
-    """Read what each fold predicted, and put it together, by path.
-
-    Raises
-    ------
-    UserError
-        If the folds have other classes, or a photo was tested twice.
-    """
+    """Read what each fold predicted, and put it together, by path."""
     tables, probabilities = [], []
     known: list[str] = []
     for fold, run in sorted(runs.items()):
-        photos, classes, found = read_probabilities(run)
+        photos, classes, of_fold = read_probabilities(run)
         if known and classes != known:
             raise UserError(
                 f"{run.name} has the classes {', '.join(classes)}, other folds {', '.join(known)}; "
@@ -50,7 +54,7 @@ def pool_folds(runs: dict[int, FoldRun]) -> Pool:
             )
         known = classes
         tables.append(photos.assign(fold=fold))
-        probabilities.append(found)
+        probabilities.append(of_fold)
     photos = pd.concat(tables, ignore_index=True)
     order = photos["path"].argsort(kind="stable").to_numpy()
     photos = photos.iloc[order].reset_index(drop=True)
@@ -67,3 +71,96 @@ def pool_folds(runs: dict[int, FoldRun]) -> Pool:
     labels = pd.Index(known).get_indexer(pd.Index(photos["actual"]))
     columns = ["path", "actual", "predicted", "confidence", "fold"]
     return Pool(photos[columns], known, labels.astype(np.int64), pooled)
+
+
+def read_probabilities(run: FoldRun) -> tuple[pd.DataFrame, list[str], Probabilities]:
+    """Return a run's photos (``path, actual``), classes, and probabilities (photos, classes)."""
+    # Imported here, because it takes seconds.
+    import dvc.api
+    from dvc.exceptions import DvcException
+
+    try:
+        text = dvc.api.read(str(PROBABILITIES), rev=run.commit)
+    except (OSError, DvcException) as error:
+        raise UserError(
+            f"{run.name}: {PROBABILITIES} cannot be read: {error}; `dvc exp pull` or `dvc pull` "
+            "it, or run that fold again"
+        ) from error
+    rows = pd.read_csv(io.StringIO(text), header=None, dtype=str, keep_default_na=False)
+    names = rows.iloc[0].tolist()
+    photos = rows.iloc[1:, :2].set_axis(["path", "actual"], axis=1)
+    rounded = rows.iloc[1:, 2:].to_numpy(dtype=np.float64)
+    return photos, names[2:], rounded / rounded.sum(axis=1, keepdims=True)
+
+
+def measure_pool(pool: Pool) -> dict[str, Any]:
+    """Return the figures of all photos together, as in metrics/evaluation.json, and of each fold.
+
+    The baseline is the most common class of all photos.
+    """
+    figures = measure(pool.labels, pool.probabilities, pool.classes, pool.labels)
+    return {**figures, "folds": measure_folds(pool)}
+
+
+def measure_folds(pool: Pool) -> dict[str, dict[str, float | int]]:
+    """Return each fold's accuracy with its interval, and its number of photos."""
+    right = pool.photos["actual"] == pool.photos["predicted"]
+    folds = {}
+    for fold, of_fold in right.groupby(pool.photos["fold"]):
+        low, high = accuracy_interval(int(of_fold.sum()), len(of_fold))
+        accuracy = {"accuracy": of_fold.mean(), "accuracy_low": low, "accuracy_high": high}
+        rounded = {name: round(float(value), DECIMALS) for name, value in accuracy.items()}
+        folds[str(fold)] = {**rounded, "images": len(of_fold)}
+    return folds
+
+
+def write_page(figures: dict[str, Any], suspects: int, base: str, paired: Paired | None) -> str:
+    """Return the Markdown page; `base` names what `paired` compares with."""
+    numbers = [[code(k), f"{v:,}"] for k, v in figures.items() if not isinstance(v, dict)]
+    folds = [
+        [
+            fold,
+            f"{row['accuracy']:.1%}",
+            f"{row['accuracy_low']:.1%} to {row['accuracy_high']:.1%}",
+            f"{row['images']:,}",
+        ]
+        for fold, row in figures["folds"].items()
+    ]
+    lines = [
+        "# Cross-validation",
+        summarize(figures),
+        *([describe_difference(base, paired)] if paired else []),
+        f"The network confidently doubts {plural(suspects, 'label')}: suspects.csv and "
+        "suspects.png, most doubtful first.",
+        "## Figures of all photos",
+        table(["figure", "value"], numbers, "figure"),
+        "## Folds",
+        table(["fold", "accuracy", "95 % interval", "photos"], folds, "fold"),
+        "## Classes",
+        class_table(figures),
+    ]
+    return "\n\n".join(lines) + "\n"
+
+
+def summarize(figures: dict[str, Any]) -> str:
+    """Return the sentence with the accuracy and its interval."""
+    accuracies = [fold["accuracy"] for fold in figures["folds"].values()]
+    spread = np.std(accuracies, ddof=1) if len(accuracies) > 1 else 0
+    return (
+        f"**Accuracy {figures['accuracy']:.1%}** of {figures['images']:,} photos, each tested by a "
+        f"network that never saw it (95 % interval {figures['accuracy_low']:.1%} to "
+        f"{figures['accuracy_high']:.1%}); {plural(len(accuracies), 'fold')} from "
+        f"{min(accuracies):.1%} to {max(accuracies):.1%}, standard deviation {100 * spread:.1f} "
+        "points."
+    )
+
+
+def describe_difference(base: str, paired: Paired) -> str:
+    """Return the sentence on another revision's pool: McNemar's test on the photos of both."""
+    lost, gained = paired.count(LOST), paired.count(GAINED)
+    shown = show_p_value(mcnemar_exact(lost, gained))
+    return (
+        f"Against {code(base)}, on {plural(paired.shared, 'photo')} of both: {gained:,} became "
+        f"right, {lost:,} became wrong. Two equally good recipes would differ by at least this "
+        f"much with probability {shown} (McNemar's exact test)."
+    )

@@ -1,46 +1,35 @@
-"""Which experiments tested which fold, and whether they belong together.
+"""Which experiments tested which fold with the parameters, code, photos and weights that are here.
 
-dvc.lock of a revision tells all that its results come from: parameters, photos, code, weights. Runs
-that differ in nothing but ``prepare.fold`` are the folds of one cross-validation.
+An experiment's dvc.lock tells its parameters, photos and weights; its commit holds the code. Code
+that Git does not track is in no experiment, so it is not compared. Results in the working tree that
+are no experiment's do not count, but to make one of them takes seconds: DVC's run cache has them.
 """
 
-import hashlib
-import io
-import json
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from stages.common.errors import UserError
-from stages.model.classifier import Probabilities
-from tools.report.git import experiments, file_at
+from tools.report.git import changed_files, experiments, file_at
 from tools.report.snapshot import WEIGHTS, ContentError, file_here, read_file, read_lock
 
 STAGES = ("prepare", "train", "evaluate")
-PROBABILITIES = "data/test_probabilities.csv"
 FOLD = "prepare.fold"
-CODE = "stages/"
+CODE = ("stages", "dvc.yaml")
 
 
 @dataclass(frozen=True)
 class FoldRun:
-    """A finished run of the pipeline.
+    """An experiment in which all stages ran.
 
     Attributes
     ----------
-    name : str
-        As a reader knows it: of an experiment, or "the working tree".
-    commit : str
-        Empty for the working tree.
+    name, commit : str
     fold : int
     params : dict
-        Its parameters by dotted names, but for the fold.
+        Its other parameters, by dotted names.
     digests : dict
-        Of photos, weights and code, by path.
+        Of photos and weights, by path.
     """
 
     name: str
@@ -50,28 +39,30 @@ class FoldRun:
     digests: dict[str, str]
 
     def differences(self, params: dict[str, Any], digests: dict[str, str]) -> list[str]:
-        """Return the names of its inputs that are not the given ones, and of those it lacks."""
+        """Name what differs from given parameters and digests, else from the code that is here."""
         sections = {name.partition(".")[0] for name in self.params}
-        wanted = {
+        used = {
             name: value
             for name, value in params.items()
             if name.partition(".")[0] in sections and name != FOLD
         }
-        ours, theirs = {**self.params, **self.digests}, {**wanted, **digests}
-        return [name for name in {**theirs, **ours} if ours.get(name) != theirs.get(name)]
+        names = [
+            name for name in {**used, **self.params} if used.get(name) != self.params.get(name)
+        ]
+        names += [path for path, md5 in self.digests.items() if digests.get(path, md5) != md5]
+        return names or [f"code in {path}" for path in changed_files(self.commit, *CODE)]
 
 
 def find_runs() -> list[FoldRun]:
-    """Return the finished runs of this clone: the working tree's, HEAD's, and all experiments'."""
-    places = [("the working tree", ""), ("HEAD", "HEAD"), *reversed(experiments())]
-    runs = [_read_run(name, commit) for name, commit in places]
+    """Return the experiments of this clone in which all stages ran, the newest first."""
+    runs = [read_run(name, commit) for name, commit in reversed(experiments())]
     return [run for run in runs if run is not None]
 
 
-def _read_run(name: str, commit: str) -> FoldRun | None:
-    read = partial(file_at, commit) if commit else file_here
+def read_run(name: str, commit: str) -> FoldRun | None:
+    """Return what an experiment ran with, None if its dvc.lock does not tell."""
     try:
-        lock = read_file("dvc.lock", read_lock, read, name) or {}
+        lock = read_file("dvc.lock", read_lock, partial(file_at, commit), name) or {}
     except ContentError:
         return None
     if any(stage not in lock for stage in STAGES):
@@ -80,97 +71,69 @@ def _read_run(name: str, commit: str) -> FoldRun | None:
     params = {
         key: value for stage in stages for of in stage.params.values() for key, value in of.items()
     }
-    made = {item.path: item.md5 for stage in stages for item in stage.outs}
+    made = {item.path for stage in stages for item in stage.outs}
     digests = {
-        item.path: item.md5 for stage in stages for item in stage.deps if item.path not in made
+        item.path: item.md5
+        for stage in stages
+        for item in stage.deps
+        if item.path not in made and not item.path.startswith("stages/")
     }
-    if not commit and not _is_as_locked(made):  # as after a `git checkout` without `dvc checkout`
-        return None
     fold = params.pop(FOLD, 0)
     return FoldRun(name, commit, fold, params, digests) if isinstance(fold, int) else None
 
 
-def _is_as_locked(made: dict[str, str]) -> bool:
-    """Tell whether the probabilities in the working tree are those that dvc.lock knows."""
-    path = Path(PROBABILITIES)
-    return path.is_file() and digest(path) == made.get(PROBABILITIES)
+def digests_here(params: dict[str, Any]) -> dict[str, str]:
+    """Return the digests of the photos and weights that are here, as far as known, by path.
 
-
-def digests_here(run: FoldRun) -> dict[str, str]:
-    """Return the digests of a run's inputs as they are now.
-
-    Of photos, those of the last ``dvc repro prepare``: DVC would look at each of them again.
+    Photos are those of the last ``dvc repro prepare``: DVC would look at each of them again.
     """
     try:
         lock = read_file("dvc.lock", read_lock, file_here) or {}
     except ContentError:
         lock = {}
-    known = {item.path: item.md5 for item in lock["prepare"].deps} if "prepare" in lock else {}
-    now = {
-        name: digest(Path(name))
-        for name in run.digests
-        if name.startswith((CODE, f"{WEIGHTS}/")) and Path(name).exists()
-    }
-    return {name: now.get(name, known.get(name, then)) for name, then in run.digests.items()}
+    photos = {item.path: item.md5 for item in lock["prepare"].deps} if "prepare" in lock else {}
+    return {**photos, **_digest_of_weights(str(params["model.weights"]))}
 
 
-def digest(path: Path) -> str:
-    """Return the MD5 that DVC has of a file, or of a folder of modules."""
-    if path.is_file():
-        return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-    entries = [
-        {
-            "md5": hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest(),
-            "relpath": file.relative_to(path).as_posix(),
-        }
-        for file in path.rglob("*")
-        if file.is_file() and "__pycache__" not in file.parts
-    ]
-    text = json.dumps(sorted(entries, key=lambda entry: entry["relpath"].split("/")))
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
+def _digest_of_weights(name: str) -> dict[str, str]:
+    """Ask DVC for the digest of a file or folder of weights; none and DEFAULT have no content."""
+    if name in ("none", "DEFAULT"):
+        return {}
+    # Imported here, because it takes seconds.
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    path = str(WEIGHTS / name)
+    try:
+        with Repo() as repo:
+            deps = [dep for stage in repo.stage.collect("train") for dep in stage.deps]
+            return {d.def_path: d.get_hash().value for d in deps if d.def_path == path and d.exists}
+    except DvcException as error:
+        raise UserError(f"{path}: DVC cannot read it: {error}; see `dvc status train`") from error
 
 
-def choose_runs(runs: list[FoldRun], params: dict[str, Any]) -> dict[int, FoldRun]:
-    """Return the newest run of each fold that has the working tree's parameters and code.
+def choose_runs(
+    runs: list[FoldRun], params: dict[str, Any], digests: dict[str, str]
+) -> dict[int, FoldRun]:
+    """Return the newest run of each fold that has the given inputs and the code that is here.
 
-    All of them have the same photos and weights as the first.
+    Of photos and weights without a digest, all have those of the first.
     """
     chosen: dict[int, FoldRun] = {}
-    digests: dict[str, str] = {}
     for run in runs:
-        if not chosen:  # the first one's stay
-            digests = digests_here(run)
         if not run.differences(params, digests):
             chosen.setdefault(run.fold, run)
+            digests = {**run.digests, **digests}
     return chosen
 
 
-def read_probabilities(run: FoldRun) -> tuple[pd.DataFrame, list[str], Probabilities]:
-    """Return a run's test photos, the classes, and the probabilities.
-
-    Returns
-    -------
-    DataFrame
-        ``path, actual``, a row per photo.
-    list of str
-    float64 array of shape (photos, classes)
-    """
-    # Imported here, because it takes a second.
-    import dvc.api
-    from dvc.exceptions import DvcException
-
-    try:
-        if run.commit:
-            text = dvc.api.read(PROBABILITIES, rev=run.commit)
-        else:
-            text = Path(PROBABILITIES).read_text(encoding="utf-8")
-    except (OSError, DvcException) as error:
-        raise UserError(
-            f"{run.name}: {PROBABILITIES} cannot be read: {error}; `dvc exp pull` or `dvc pull` "
-            "it, or run that fold again"
-        ) from error
-    table = pd.read_csv(io.StringIO(text), header=None, dtype=str, keep_default_na=False)
-    names = table.iloc[0].tolist()
-    photos = table.iloc[1:, :2].set_axis(["path", "actual"], axis=1)
-    rounded = table.iloc[1:, 2:].to_numpy(dtype=np.float64)
-    return photos, names[2:], rounded / rounded.sum(axis=1, keepdims=True)
+def explain(runs: list[FoldRun], params: dict[str, Any], digests: dict[str, str]) -> list[str]:
+    """Say what differs in the runs that do not count: of each fold in that which differs least."""
+    nearest: dict[int, tuple[int, str]] = {}
+    for run in runs:
+        names = run.differences(params, digests)
+        if names:
+            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")
+            text = f"fold {run.fold} of {run.name} has other inputs: {shown}"
+            nearest[run.fold] = min((len(names), text), nearest.get(run.fold, (len(names), text)))
+    return [text for _, text in sorted(nearest.values())][:5]

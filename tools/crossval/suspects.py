@@ -1,7 +1,7 @@
 """Photos whose label is doubtful: a network that never saw them says something else.
 
-Where it is as sure of another class as it usually is of photos of that class, the doubt is a
-confident one, in the sense of confident learning.
+Where it is as sure of another class as it usually is of photos of that class, the doubt is
+confident, in the sense of confident learning.
 
 References
 ----------
@@ -24,7 +24,7 @@ MOST = 5 * PER_ROW
 
 
 def find_suspects(pool: Pool) -> pd.DataFrame:
-    """Return the photos that the network names otherwise than their label, most doubtful first.
+    """Return the photos whose label the network contradicts, most doubtful first.
 
     Returns
     -------
@@ -59,8 +59,8 @@ def find_suspects(pool: Pool) -> pd.DataFrame:
     doubtful = table[better != labels]
     margin = doubtful["better_probability"] - doubtful["label_probability"]
     order = doubtful.assign(margin=margin).sort_values(["margin", "path"], ascending=[False, True])
-    found: pd.DataFrame = order.drop(columns="margin").reset_index(drop=True)
-    return found
+    suspects: pd.DataFrame = order.drop(columns="margin").reset_index(drop=True)
+    return suspects
 
 
 def draw_suspects(

@@ -1,8 +1,8 @@
 """Write the trained model as one ONNX file: models, data/prepared -> flowers.onnx.
 
-The file takes photos as bytes and gives probabilities; its metadata says how to make the one and
-read the other. It is written only after ONNX Runtime and PyTorch have classified every photo of the
-test split alike. Beside it stands flowers.py, a small program that uses it. Run it with
+The file takes photos as bytes and gives probabilities; its metadata says how to prepare the former
+and read the latter. It is written only after ONNX Runtime and PyTorch have classified every photo
+of the test split alike. Beside it lies flowers.py, a small program that uses it. Run it with
 ``python -m tools.export models --onnx flowers.onnx``.
 """
 
@@ -28,23 +28,24 @@ EXTRA = ("onnx", "onnxruntime", "onnxscript")
 def main() -> None:
     """Load the model, convert it, compare both on the test split, write the file."""
     options = parse_options()
+    program = options.onnx.with_suffix(".py")
+    check_program(program)
     check_extra()
     # Not at the top: the packages of the extra may be missing.
-    from tools.export.convert import compare, convert
+    from tools.export.convert import check_agreement, convert
 
     set_up_torch(torch.get_num_threads())
     classifier = load_classifier(options.model, torch.device("cpu"))
     store = open_store(options.store)
     check_fit(store, classifier, options.store, options.model)
     content = convert(classifier)
-    difference = compare(content, classifier, store)
+    difference = check_agreement(content, classifier, store)
     write_bytes(options.onnx, content)
-    reference = options.onnx.with_suffix(".py")
-    write_bytes(reference, REFERENCE.read_bytes())
+    write_bytes(program, REFERENCE.read_bytes())
     photos = len(store.indices("test"))
     print(
         f"{options.onnx}: {len(content) / 1e6:.1f} MB; all {photos} test photos get the class "
-        f"that PyTorch gives them; probabilities differ by at most {difference:.1g}; {reference} "
+        f"that PyTorch gives them; probabilities differ by at most {difference:.1g}; {program} "
         "shows how to use it"
     )
 
@@ -74,6 +75,16 @@ def file_to_write(text: str) -> Path:
     if path.suffix != ".onnx" or (path.exists() and not path.is_file()):
         raise argparse.ArgumentTypeError(f"must name a file, such as flowers.onnx, got {text!r}")
     return path
+
+
+def check_program(path: Path) -> None:
+    """Refuse to overwrite what is not an earlier export's program, which its first line tells."""
+    first_line = REFERENCE.read_bytes().partition(b"\n")[0]
+    if path.exists() and not (path.is_file() and path.read_bytes().startswith(first_line)):
+        raise UserError(
+            f"--onnx: {path} is a file of yours, and the program that uses the model would "
+            "overwrite it; give --onnx another name, or move that file"
+        )
 
 
 def check_extra() -> None:

@@ -23,7 +23,7 @@ from stages.model.classifier import (
 )
 from stages.model.networks import FLOWERNET
 
-STEPS = (
+HOW_TO_PREPARE = (
     "Turn the photo upright by its EXIF orientation; convert it to RGB, transparency on white; "
     "scale its shorter side to image_size_px with a Hamming filter and crop the middle of the "
     "longer one; give the bytes as they are. Normalization with mean and std, the average over the "
@@ -85,7 +85,7 @@ def forget_origin(graph: onnx.GraphProto) -> None:
 
 
 def describe(classifier: Classifier) -> dict[str, str]:
-    """Return the metadata, which is all one needs to use the file; lists as JSON."""
+    """Return the metadata, which is all that using the file takes; lists are JSON."""
     meta, calibration = classifier.meta, classifier.calibration
     own = meta.architecture == FLOWERNET  # the others have no width to choose
     return {
@@ -98,7 +98,7 @@ def describe(classifier: Classifier) -> dict[str, str]:
         "std": json.dumps(meta.std),
         "temperature": str(calibration.temperature),
         "threshold": str(calibration.threshold),
-        "transforms": STEPS,
+        "transforms": HOW_TO_PREPARE,
         "weights_sha256": meta.weights_sha256,
     }
 
@@ -107,7 +107,7 @@ TOLERANCE = 1e-3
 """Of a probability; rounding alone gives about 1e-6."""
 
 
-def compare(content: bytes, classifier: Classifier, store: Store) -> float:
+def check_agreement(content: bytes, classifier: Classifier, store: Store) -> float:
     """Predict the store's test split with both; return the largest difference of a probability.
 
     Raises
@@ -115,10 +115,10 @@ def compare(content: bytes, classifier: Classifier, store: Store) -> float:
     UserError
         If for a photo the classes differ, or a probability by more than `TOLERANCE`.
     """
-    ours, theirs = predict(classifier, store, "test"), run(content, store)
-    differences = np.abs(ours - theirs).max(axis=1)
-    agree = (ours.argmax(axis=1) == theirs.argmax(axis=1)) & (differences <= TOLERANCE)
-    disagree = ~agree  # so is a difference that is not a number
+    by_torch, by_onnx = predict(classifier, store, "test"), predict_with_onnx(content, store)
+    differences = np.abs(by_torch - by_onnx).max(axis=1)
+    agree = (by_torch.argmax(axis=1) == by_onnx.argmax(axis=1)) & (differences <= TOLERANCE)
+    disagree = ~agree  # also where a difference is not a number
     if disagree.any():
         path = store.manifest["path"].iloc[store.indices("test")[disagree][0]]
         raise UserError(
@@ -129,7 +129,7 @@ def compare(content: bytes, classifier: Classifier, store: Store) -> float:
     return float(differences.max())
 
 
-def run(content: bytes, store: Store) -> Probabilities:
+def predict_with_onnx(content: bytes, store: Store) -> Probabilities:
     """Return ONNX Runtime's probabilities for the test split, of shape (N, classes)."""
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     test = store.indices("test")

@@ -18,7 +18,7 @@ from stages.common.errors import UserError, run_stage
 from stages.common.names import printable_name
 from stages.model.device import choose_device, set_up_torch
 from stages.model.folder import MODELS, load_classifier
-from tools.predict.photos import Prediction, Rejected, find_photos, predict_photos
+from tools.predict.photos import Prediction, Rejections, find_photos, predict_photos
 
 
 def main() -> None:
@@ -31,9 +31,9 @@ def main() -> None:
             "model.safetensors (`dvc repro` makes it, or `dvc pull` where a remote has it)"
         )
     classifier = load_classifier(options.model, choose_device("auto", "device"))
-    rejected = Rejected()
-    photos = find_photos(options.photos, rejected)
-    predictions = predict_photos(classifier, photos, options.top, rejected, options.explain)
+    rejections = Rejections()
+    photos = find_photos(options.photos, rejections)
+    predictions = predict_photos(classifier, photos, options.top, rejections, options.explain)
     if options.json:
         print_json(predictions)
     elif options.csv:
@@ -41,7 +41,7 @@ def main() -> None:
     else:
         print_table(predictions, photos, classifier.meta.classes)
     print(end="", flush=True)
-    if rejected.count:
+    if rejections.count:
         sys.exit(1)
 
 

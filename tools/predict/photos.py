@@ -18,6 +18,7 @@ from stages.common.files import write_bytes
 from stages.common.names import is_clutter, printable_name
 from stages.drawing import png
 from stages.evaluate.explain import activation_maps, spotlight
+from stages.evaluate.predicting import DECIMALS
 from stages.model.classifier import PREDICT_BATCH, Classifier, Probabilities
 from stages.photos.photo import Limits, decode_photo
 
@@ -27,7 +28,7 @@ LIMITS = Limits(min_side_px=1, max_megapixels=250, max_aspect_ratio=inf)
 MAX_BYTES = 2 * 10**9
 
 
-class Rejected:
+class Rejections:
     """Prints a line on standard error for each photo or folder that is rejected; counts them."""
 
     def __init__(self) -> None:
@@ -39,31 +40,31 @@ class Rejected:
         print(f"{printable_name(str(path))}: {reason}", file=sys.stderr, flush=True)
 
 
-def find_photos(arguments: Iterable[Path], rejected: Rejected) -> list[Path]:
+def find_photos(arguments: Iterable[Path], rejections: Rejections) -> list[Path]:
     """Return the photos in the order of the arguments, those of a folder sorted.
 
     In folders, hidden files, readme files and the like are skipped, as prepare does; links to
     folders are not followed.
     """
-    found: list[Path] = []
+    photos: list[Path] = []
     for path in arguments:
         try:
             is_folder = stat.S_ISDIR(path.stat().st_mode)
         except FileNotFoundError:
-            rejected.add(path, "not found; pass a photo or a folder that exists")
+            rejections.add(path, "not found; pass a photo or a folder that exists")
         except OSError as error:
-            rejected.add(path, f"cannot be read: {error.strerror}")
+            rejections.add(path, f"cannot be read: {error.strerror}")
         else:
-            photos = _photos_in(path, rejected) if is_folder else [path]
-            if not photos:
-                rejected.add(path, "holds no photos; pass a folder that does, or photos")
-            found += photos
-    return found
+            named = _photos_in(path, rejections) if is_folder else [path]
+            if not named:
+                rejections.add(path, "holds no photos; pass a folder that does, or photos")
+            photos += named
+    return photos
 
 
-def _photos_in(folder: Path, rejected: Rejected) -> list[Path]:
+def _photos_in(folder: Path, rejections: Rejections) -> list[Path]:
     def reject(error: OSError) -> None:
-        rejected.add(Path(error.filename), f"cannot be listed: {error.strerror}")
+        rejections.add(Path(error.filename), f"cannot be listed: {error.strerror}")
 
     walk = os.walk(folder, onerror=reject)
     files = [Path(parent, name) for parent, _, names in walk for name in names]
@@ -93,9 +94,6 @@ def read_photo(path: Path, size_px: int) -> npt.NDArray[np.uint8]:
 LONGEST_STEM = 40
 """Characters of a photo's name that its picture's name repeats."""
 
-DECIMALS = 4
-"""As in metrics/predictions.csv."""
-
 
 @dataclass(frozen=True)
 class Prediction:
@@ -113,7 +111,7 @@ def predict_photos(
     classifier: Classifier,
     paths: Iterable[Path],
     top: int,
-    rejected: Rejected,
+    rejections: Rejections,
     explain: Path | None = None,
 ) -> Iterator[Prediction]:
     """Predict photos in their order, holding only one batch of them in memory.
@@ -122,14 +120,14 @@ def predict_photos(
     ----------
     top : int
         Classes per photo; all of them where there are fewer.
-    rejected : Rejected
-        Is told of photos that cannot be decoded.
+    rejections : Rejections
+        Gets the photos that cannot be decoded.
     explain : Path, optional
         A folder for a picture of each photo, which shows where the network found the flower.
     """
     meta, threshold = classifier.meta, classifier.calibration.threshold
     number = 0
-    photos = _decode(paths, meta.image_size_px, rejected)
+    photos = _decode(paths, meta.image_size_px, rejections)
     while batch := list(islice(photos, PREDICT_BATCH)):
         images = np.stack([pixels for _, pixels in batch])
         probabilities = classifier.probabilities(images)
@@ -155,10 +153,10 @@ def _explain(
 
 
 def _decode(
-    paths: Iterable[Path], size_px: int, rejected: Rejected
+    paths: Iterable[Path], size_px: int, rejections: Rejections
 ) -> Iterator[tuple[Path, npt.NDArray[np.uint8]]]:
     for path in paths:
         try:
             yield path, read_photo(path, size_px)
         except PhotoError as error:
-            rejected.add(path, str(error))
+            rejections.add(path, str(error))

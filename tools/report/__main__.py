@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stages.common.errors import run_stage
 from stages.common.files import write_bytes
-from tools.report.comparison import compare
+from tools.report.comparison import compare_with_base
 from tools.report.page import give_verdict, write_page
 
 PAGE = "report.md"
@@ -22,14 +22,14 @@ STALE = 3
 def main() -> None:
     """Compare, write the page, print the verdict."""
     options = parse_options()
-    comparison = compare(options.base)
+    comparison = compare_with_base(options.base)
     page: Path = options.output / PAGE
     write_bytes(page, write_page(comparison).encode())
     print(give_verdict(comparison))
     print(f"\nthe complete report: {page}")
     if options.strict and comparison.staleness.stale:
         print(
-            "dvc.lock is stale: `dvc repro`, then commit dvc.lock, data/dvc.lock and metrics/",
+            "dvc.lock is stale: `dvc repro`, then commit dvc.lock and metrics/",
             file=sys.stderr,
         )
         sys.exit(STALE)

@@ -9,9 +9,10 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from tools.report import git
-from tools.report.markdown import MINUS
 from tools.report.snapshot import Numbers, Snapshot, file_here, read_snapshot
 from tools.report.staleness import Staleness, check_staleness
+
+MINUS = "\N{MINUS SIGN}"
 
 DIRECTIONS = {
     **dict.fromkeys(["accuracy", "top3_accuracy", "macro_f1", "f1", "recall", "precision"], 1),
@@ -177,7 +178,7 @@ class Comparison:
         return self.paired is None or self.paired.shared > 0
 
 
-def compare(base: str) -> Comparison:
+def compare_with_base(base: str) -> Comparison:
     """Compare the working tree with a commit."""
     name, commit = git.find_commit(base)
     after = read_snapshot(file_here)

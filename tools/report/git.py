@@ -3,7 +3,7 @@
 import subprocess
 
 from stages.common.errors import UserError
-from tools.report.markdown import plain
+from stages.evaluate.markdown import plain
 
 
 def find_commit(name: str) -> tuple[str, str]:
@@ -61,6 +61,14 @@ def file_at(commit: str, path: str) -> bytes | None:
     return result.stdout if result.returncode == 0 else None
 
 
+def changed_files(commit: str, *paths: str) -> list[str]:
+    """Return the tracked files below some paths that are not as they were at a commit."""
+    result = _run("diff", "--name-only", "--relative", commit, "--", *paths)
+    if result.returncode != 0:
+        raise UserError(f"git: {plain(result.stderr.decode(errors='replace'), 200)}")
+    return result.stdout.decode(errors="replace").splitlines()
+
+
 def tracks(path: str) -> bool:
     """Tell whether Git would keep a path: it is in the repository and not ignored."""
     return _run("check-ignore", "--quiet", "--", path).returncode == 1
@@ -68,8 +76,8 @@ def tracks(path: str) -> bool:
 
 def _commit(name: str) -> str:
     """Return the commit that a name means; empty if it means none, a range or ``^main``."""
-    found = _ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-    return found if found.isalnum() else ""
+    commit = _ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    return commit if commit.isalnum() else ""
 
 
 def _ask(*arguments: str) -> str:

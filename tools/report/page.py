@@ -6,6 +6,7 @@ The verdict is what a reviewer reads first: can the results be trusted, and are 
 import math
 from collections.abc import Iterator
 
+from stages.evaluate.markdown import code, listed, plural, table
 from tools.report.comparison import (
     GAINED,
     LOST,
@@ -19,12 +20,14 @@ from tools.report.comparison import (
     show_p_value,
     signed,
 )
-from tools.report.markdown import assemble, code, listed, plural, table
 from tools.report.snapshot import WEIGHTS, Item, Numbers
 from tools.report.staleness import Staleness
 
 MARKER = "<!-- flowerbed: report -->"
 """First line of the page; the workflow finds its own comment by it."""
+
+LONGEST_PAGE = 65_000
+"""Bytes; a comment on GitHub holds 65,536 characters."""
 
 CLASSES, F1 = "classes.", ".f1"
 
@@ -51,6 +54,18 @@ def write_page(comparison: Comparison) -> str:
     return assemble(MARKER, sections)
 
 
+def assemble(marker: str, sections: dict[str, str]) -> str:
+    """Join headings and contents; the longest contents give way until the page fits."""
+    contents = dict(sections)
+    while True:
+        parts = (f"{heading}\n\n{content}" for heading, content in contents.items())
+        page = "\n\n".join([marker, *parts]) + "\n"
+        if len(page.encode()) <= LONGEST_PAGE:
+            return page
+        longest = max(contents, key=lambda heading: len(contents[heading].encode()))
+        contents[longest] = f"Too long to show here: {len(contents[longest]):,} characters."
+
+
 def describe_params(comparison: Comparison) -> str:
     """Return a table of the parameters that changed."""
     old, new = comparison.before.params, comparison.after.params
@@ -62,7 +77,9 @@ def describe_params(comparison: Comparison) -> str:
         for name, (was, now) in both.items()
         if was != now and repr(was) != repr(now)  # NaN differs from itself
     ]
-    return table(["parameter", "before", "after"], rows, "parameter") + describe_weights(comparison)
+    return _table(["parameter", "before", "after"], rows, "parameter") + describe_weights(
+        comparison
+    )
 
 
 def describe_weights(comparison: Comparison) -> str:
@@ -188,7 +205,11 @@ def _tabulate(noun: str, changes: dict[str, Change]) -> str:
         ]
         for name, change in changes.items()
     ]
-    return table([noun, "before", "after", "change", ""], rows, noun)
+    return _table([noun, "before", "after", "change", ""], rows, noun)
+
+
+def _table(header: list[str], rows: list[list[str]], noun: str) -> str:
+    return table(header, rows, noun) if rows else f"No {noun} changed."
 
 
 CHANCE = 0.05

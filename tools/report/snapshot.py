@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, TypeAdapter, ValidationError
 
 from stages.common.store import STORE
 from stages.common.yaml12 import parse_yaml
-from tools.report.markdown import code
+from stages.evaluate.markdown import code
 
 Numbers = dict[str, int | float]
 """Dotted name, such as ``classes.rose.f1``, to number; an int is a count."""

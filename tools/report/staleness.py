@@ -9,18 +9,15 @@ Paths in a lock start from the project's folder, in which every stage runs; thos
 start from its own folder.
 """
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stages.common.errors import UserError
+from stages.common.errors import UserError, first_line
 from stages.common.params import PARAMS_FILE
+from stages.evaluate.markdown import code, plain
 from tools.report.git import tracks
-from tools.report.markdown import code, plain
 from tools.report.snapshot import ContentError, Item, Run, read_file, read_lock, read_yaml
 
 
@@ -98,10 +95,10 @@ def _why_params(
         yield from (f"{code(name)} {state}" for name in changed or [section])
 
 
-def _changed(changes: list[Any], kind: str) -> dict[str, Any]:
+def _changed(changes: list[Any], what: str) -> dict[str, Any]:
     """Return a stage's changed deps or outs: paths, and what happened to each."""
-    found = (each[f"changed {kind}"] for each in changes if f"changed {kind}" in each)
-    return next(found, {})
+    key = f"changed {what}"
+    return next((each[key] for each in changes if key in each), {})
 
 
 def _last_run(stage: str) -> Run | None:
@@ -117,20 +114,25 @@ def _last_run(stage: str) -> Run | None:
 
 def _dvc_status() -> dict[str, list[Any]]:
     """Return what `dvc status` says of the stages in dvc.yaml and of those before them."""
-    command = [sys.executable, "-m", "dvc", "status", "--json", "--with-deps", "dvc.yaml"]
-    result = subprocess.run(command, capture_output=True, text=True, errors="replace")
-    if result.returncode == 0:
-        if not _has_stages(Path("dvc.yaml")):
-            raise UserError("dvc.yaml: holds no stages; `git checkout dvc.yaml` brings them back")
-        status: dict[str, list[Any]] = json.loads(result.stdout)
-        ran = list(read_file("dvc.lock", read_lock) or {})  # each after what it needs
-        order = sorted(status, key=lambda stage: ran.index(stage) if stage in ran else -1)
-        return {stage: status[stage] for stage in order}
-    lines = [line for line in result.stderr.splitlines() if line and "WARNING" not in line]
-    problem = [*lines, "no reason given"][0].removeprefix("ERROR: ")
-    if "dvc.lock'" in problem:
-        raise ContentError(code(problem, 200))
-    raise UserError(f"DVC can't read the pipeline: {plain(problem, 200)}; try `dvc status`")
+    # Imported here, because it takes seconds.
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as repo:
+            status: dict[str, list[Any]] = repo.status(targets=["dvc.yaml"], with_deps=True)
+    except Exception as error:  # on odd content, DVC fails in all kinds of ways
+        problem = first_line(error) or type(error).__name__
+        problem += getattr(error, "hint", "")  # (possible merge conflicts)
+        if "dvc.lock'" in problem:
+            raise ContentError(code(problem, 200)) from error
+        raise UserError(
+            f"DVC can't read the pipeline: {plain(problem, 200)}; try `dvc status`"
+        ) from error
+    if not _has_stages(Path("dvc.yaml")):
+        raise UserError("dvc.yaml: holds no stages; `git checkout dvc.yaml` brings them back")
+    ran = list(read_file("dvc.lock", read_lock) or {})  # each after what it needs
+    order = sorted(status, key=lambda stage: ran.index(stage) if stage in ran else -1)
+    return {stage: status[stage] for stage in order}
 
 
 def _has_stages(path: Path) -> bool:

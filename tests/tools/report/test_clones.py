@@ -10,13 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
 
 from stages.common.errors import UserError
 from tests.conftest import ROOT
 from tests.project import Project
 from tools.report import git
 from tools.report.__main__ import PAGE, STALE, main
-from tools.report.comparison import compare
+from tools.report.comparison import compare_with_base
 from tools.report.snapshot import file_here, read_snapshot
 from tools.report.staleness import Staleness, check_staleness
 
@@ -87,10 +89,17 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def fresh_clone(origin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fresh") / "clone"
+    run(origin, "git", "clone", "--quiet", str(origin), str(folder))
+    return folder
+
+
 @pytest.fixture
-def clone(origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def clone(fresh_clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A clone without cache and outputs, which is the current folder."""
-    run(tmp_path, "git", "clone", "--quiet", str(origin), "clone")
+    shutil.copytree(fresh_clone, tmp_path / "clone")
     monkeypatch.chdir(tmp_path / "clone")
     return tmp_path / "clone"
 
@@ -203,9 +212,8 @@ def test_two_branches_locks_merged_line_by_line_are_stale(clone: Path) -> None:
 
 def test_a_lock_with_conflict_marks_is_stale(clone: Path) -> None:
     edit("dvc.lock", "stages:\n", "<<<<<<< HEAD\nstages:\n")
-    assert stale() == {
-        "all stages": ["`'./dvc.lock' is invalid (possible merge conflicts).`; remove that file"]
-    }
+    (reason,) = stale()["all stages"]
+    assert re.fullmatch("`.*dvc.lock.*possible merge conflicts.*`; remove that file", reason)
 
 
 def test_the_gardens_lock_with_conflict_marks_is_stale(clone: Path) -> None:
@@ -278,7 +286,7 @@ def test_photos_that_dvc_tracks_are_compared_by_their_hash(clone: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "content", "message"),
     [
-        ("dvc.yaml", "stages: [", "DVC can't read the pipeline: './dvc.yaml' is invalid."),
+        ("dvc.yaml", "stages: [", "DVC can't read the pipeline: unable to read: 'dvc.yaml', YAML"),
         ("dvc.yaml", "stages: 1", "DVC can't read the pipeline: "),
         ("dvc.yaml", "stages: {\x1b[2J: {}}", "DVC can't read the pipeline: "),
         ("dvc.yaml", "stages: {'a\u202e': 1}", "DVC can't read the pipeline: "),
@@ -303,8 +311,10 @@ def test_a_broken_pipeline_is_one_clear_line(
 def test_what_dvc_says_reaches_the_terminal_without_escapes(
     clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = subprocess.CompletedProcess("dvc", 1, "", "WARNING: x\nERROR: \x1b[2Jno '\u202e'\nmore")
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: said)
+    def status(*_: object, **__: object) -> None:
+        raise DvcException("\x1b[2Jno '\u202e'\nmore")
+
+    monkeypatch.setattr(Repo, "status", status)
     with pytest.raises(UserError) as caught:
         check_staleness({})
     shown = r"DVC can't read the pipeline: \x1b[2Jno '\u202e'; try `dvc status`"
@@ -331,7 +341,7 @@ def test_parameters_that_cannot_be_read_are_one_clear_line(clone: Path) -> None:
     (clone / "params.yaml").unlink()
     (clone / "params.yaml").mkdir()
     with pytest.raises(UserError, match=r"DVC can't read the pipeline: .*params.yaml") as caught:
-        compare("main")
+        compare_with_base("main")
     assert "\n" not in str(caught.value)
 
 
@@ -351,17 +361,17 @@ def test_an_experiment_is_found_by_its_name(clone: Path) -> None:
     assert git.find_commit("slow-one") == ("slow-one", git.find_commit("HEAD~1")[1])
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "nowhere", "--all", "-x", "", " ", "HEAD:dvc.yaml", "*", "^main", "^HEAD", "main..HEAD",
-        "main...HEAD", "..", "HEAD^!", "HEAD^@", "main\n", "\x1b[2J", "a" * 5000,
-    ],
-)  # fmt: skip
-def test_a_base_that_is_no_commit_is_one_clear_line(clone: Path, name: str) -> None:
-    with pytest.raises(UserError, match="no such commit in this clone") as caught:
-        git.find_commit(name)
-    assert "\n" not in str(caught.value)
+NO_COMMITS = [
+    "nowhere", "--all", "-x", "", " ", "HEAD:dvc.yaml", "*", "^main", "^HEAD", "main..HEAD",
+    "main...HEAD", "..", "HEAD^!", "HEAD^@", "main\n", "\x1b[2J", "a" * 5000,
+]  # fmt: skip
+
+
+def test_a_base_that_is_no_commit_is_one_clear_line(clone: Path) -> None:
+    for name in NO_COMMITS:
+        with pytest.raises(UserError, match=r"--base .*: no such commit in this clone; ") as caught:
+            git.find_commit(name)
+        assert "\n" not in str(caught.value), name
 
 
 def test_a_folder_without_git_is_one_clear_line(
@@ -456,7 +466,7 @@ def test_a_link_out_of_the_project_is_not_followed_into_a_device(clone: Path) ->
     (clone / "metrics").mkdir()
     (clone / "metrics/evaluation.json").symlink_to("/dev/zero")
     (clone / "metrics/loss.csv").mkdir()
-    assert compare("main").after.problems == (
+    assert compare_with_base("main").after.problems == (
         "`metrics/evaluation.json`: `is not a regular file`",
         "`metrics/loss.csv`: `is not a regular file`",
     )
@@ -470,9 +480,8 @@ def test_a_folder_in_a_files_place_at_the_base_is_no_file(clone: Path) -> None:
     assert git.file_at("HEAD", "dvc.yaml") == PIPELINE.encode()
 
 
-@pytest.mark.parametrize("base", ["^main", "main..HEAD", "-x", ""])
-def test_a_wrong_base_ends_with_1_in_one_line(clone: Path, base: str) -> None:
-    command = [sys.executable, "-m", "tools.report", f"--base={base}"]
+def test_a_wrong_base_ends_with_1_in_one_line(clone: Path) -> None:
+    command = [sys.executable, "-m", "tools.report", "--base=-x"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stdout) == (1, "")

@@ -14,9 +14,9 @@ from tests.tools.report.sides import (
 from tools.report.comparison import (
     GAINED,
     LOST,
-    compare,
     compare_numbers,
     compare_predictions,
+    compare_with_base,
     mcnemar_exact,
     show_p_value,
 )
@@ -54,7 +54,7 @@ def test_the_working_tree_is_compared_with_the_base(
     run_git("switch", "main")
     run_git("commit", "--allow-empty", "--message", "second")
     run_git("switch", "wide")
-    both = compare("main")
+    both = compare_with_base("main")
     assert (both.base, both.here, both.behind) == ("main", "wide + uncommitted changes", 1)
     assert (both.before.evaluation, both.after.evaluation) == (
         {"accuracy": 0.5},
@@ -67,11 +67,11 @@ def test_the_working_tree_is_compared_with_the_base(
     evaluation.write_text('{"accuracy": 0.5}')
     run_git("add", "metrics/loss.csv")
     run_git("commit", "--message", "odd")
-    assert compare("wide").before.problems[0].startswith("`wide:metrics/loss.csv`")
+    assert compare_with_base("wide").before.problems[0].startswith("`wide:metrics/loss.csv`")
     run_git("commit", "--allow-empty", "--message", "results of an experiment")
     run_git("update-ref", "refs/exps/ab/cdef/bold", "HEAD")
     run_git("reset", "--hard", "HEAD^")
-    assert (compare("bold").base, compare("bold").behind) == ("bold", 0)
+    assert (compare_with_base("bold").base, compare_with_base("bold").behind) == ("bold", 0)
 
 
 @pytest.mark.parametrize(

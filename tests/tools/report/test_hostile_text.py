@@ -5,19 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.tools.report.sides import (
-    EMPTY,
-    comparison,
-    snapshot,
-    written,
-)
-from tools.report.markdown import (
-    code,
-)
-from tools.report.page import (
-    give_verdict,
-    write_page,
-)
+from stages.evaluate.markdown import code
+from tests.tools.report.sides import EMPTY, comparison, snapshot, written
+from tools.report.page import give_verdict, write_page
 from tools.report.staleness import Staleness
 
 HOSTILE = {

@@ -2,6 +2,7 @@
 
 import pytest
 
+from stages.evaluate.markdown import code
 from tests.tools.report.sides import (
     EMPTY,
     LOSSES,
@@ -10,13 +11,11 @@ from tests.tools.report.sides import (
     snapshot,
     written,
 )
-from tools.report.markdown import (
-    LONGEST_PAGE,
-    MINUS,
-    code,
-)
+from tools.report.comparison import MINUS
 from tools.report.page import (
+    LONGEST_PAGE,
     MARKER,
+    assemble,
     describe_classes,
     describe_data,
     describe_metrics,
@@ -189,6 +188,14 @@ def test_curves_end_where_the_shorter_one_ends() -> None:
     assert text.startswith("Curves: orange `main` and blue `wide`, to epoch 2:\n\n```mermaid\n")
     assert '"plotColorPalette": "#d55e00, #0072b2"' in text
     assert "line [4.0000, 2.0000]\n  line [3.0000, 2.0000]\n```" in text
+
+
+def test_the_longest_sections_give_way_until_the_page_fits() -> None:
+    page = assemble("mark", {"# a": "é" * 40_000, "# b": "b" * 30_000, "# c": "c"})
+    first, last = page.split("b" * 30_000)
+    assert first == "mark\n\n# a\n\nToo long to show here: 40,000 characters.\n\n# b\n\n"
+    assert last == "\n\n# c\n\nc\n"
+    assert len(assemble("mark", {str(i): "x" * 70_000 for i in range(9)})) < 1000
 
 
 def test_the_verdict_says_how_far_accuracy_moved_with_both_intervals() -> None:

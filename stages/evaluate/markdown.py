@@ -1,26 +1,23 @@
-"""Text from a revision made harmless, and a page that fits in a comment.
+"""Tables and names in Markdown: whatever a name holds, it stays text.
 
-The author of a pull request chooses names and values; a reviewer reads them in a terminal and in a
-comment. So everything that comes from a revision passes through `code` or `plain`.
+A stranger may choose the names of classes, photos and parameters; people read them in a terminal,
+in a comment on a pull request and on the model's page. So each passes through `code` or `plain`.
 """
 
 from collections.abc import Iterable, Sequence
 
 from stages.common.names import printable_name
 
-MINUS = "\N{MINUS SIGN}"
 LONGEST_NAME = 80
 """Characters of a name or value; the middle of a longer one is left out."""
 MOST_ROWS = 50
 """Of a table."""
-LONGEST_PAGE = 65_000
-"""Bytes; a comment on GitHub holds 65,536 characters."""
 ESCAPES = {ord("`"): r"\x60", ord("|"): r"\x7c"}
 """What would end a code span or a table's cell."""
 
 
 def plain(text: object, longest: int = LONGEST_NAME) -> str:
-    """Return text on one line, with control, turning and invisible characters escaped."""
+    """Return text on one line, with control, bidirectional and invisible characters escaped."""
     line = printable_name(" ".join(str(text).split()))
     if len(line) <= longest:
         return line
@@ -33,7 +30,13 @@ def code(text: object, longest: int = LONGEST_NAME) -> str:
     return f"`{line}`" if line else "(empty)"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], noun: str, left: int = 1) -> str:
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    noun: str,
+    left: int = 1,
+    most: int = MOST_ROWS,
+) -> str:
     """Return a table of the first rows, and a line that counts the others.
 
     Parameters
@@ -42,13 +45,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], noun: str, left:
         What a row is.
     left : int
         Columns of text. The others hold numbers and are aligned to the right.
+    most : int
+        Rows to show.
     """
-    if not rows:
-        return f"No {noun} changed."
     rule = [":--" if column < left else "--:" for column in range(len(header))]
-    lines = [f"| {' | '.join(cells)} |" for cells in [header, rule, *rows[:MOST_ROWS]]]
-    if rows[MOST_ROWS:]:
-        lines += ["", f"and {plural(len(rows) - MOST_ROWS, f'more {noun}')}."]
+    lines = [f"| {' | '.join(cells)} |" for cells in [header, rule, *rows[:most]]]
+    if rows[most:]:
+        lines += ["", f"and {plural(len(rows) - most, f'more {noun}')}."]
     return "\n".join(lines)
 
 
@@ -64,15 +67,3 @@ def plural(number: int, noun: str) -> str:
     """Return a number with its noun: 1 photo, 2 photos, 2 classes."""
     ending = "es" if noun.endswith("s") else "s"
     return f"{number:,} {noun}{'' if number == 1 else ending}"
-
-
-def assemble(marker: str, sections: dict[str, str]) -> str:
-    """Join headings and contents; the longest contents give way until the page fits."""
-    contents = dict(sections)
-    while True:
-        parts = (f"{heading}\n\n{content}" for heading, content in contents.items())
-        page = "\n\n".join([marker, *parts]) + "\n"
-        if len(page.encode()) <= LONGEST_PAGE:
-            return page
-        longest = max(contents, key=lambda heading: len(contents[heading].encode()))
-        contents[longest] = f"Too long to show here: {len(contents[longest]):,} characters."

@@ -1,20 +1,10 @@
-"""The page's parts: names, tables, sentences, and what gives way when it is too long."""
+"""Names that stay names, tables and lists."""
 
 import unicodedata
 
 import pytest
 
-from tools.report.comparison import signed
-from tools.report.markdown import (
-    MINUS,
-    MOST_ROWS,
-    assemble,
-    code,
-    listed,
-    plain,
-    plural,
-    table,
-)
+from stages.evaluate.markdown import MOST_ROWS, code, listed, plain, plural, table
 
 
 @pytest.mark.parametrize(
@@ -50,21 +40,14 @@ def test_no_invisible_or_turning_character_passes() -> None:
         assert not {unicodedata.category(letter) for letter in shown} & kinds
 
 
-def test_sentences_and_numbers() -> None:
+def test_lists_and_plurals() -> None:
     assert [listed(["a", "b", "c"][:n]) for n in range(4)] == ["", "a", "a and b", "a, b and c"]
     assert listed("abcd", 2) == "a, b and 2 more"
     assert (plural(1, "photo"), plural(2_000, "class")) == ("1 photo", "2,000 classes")
-    changes = [signed(number) for number in (0.25, -0.00001, -1.0)]
-    assert changes == ["+0.2500", "0", f"{MINUS}1.0000"]
-    assert (signed(1234), signed(0)) == ("+1,234", "0")
+
+
+def test_a_table_aligns_numbers_and_counts_the_rows_it_leaves_out() -> None:
     assert table(["a", "b"], [["1", "2"]], "row") == "| a | b |\n| :-- | --: |\n| 1 | 2 |"
     rows = [[str(i)] for i in range(MOST_ROWS + 2)]
     assert table(["a"], rows, "row").endswith(f"| {MOST_ROWS - 1} |\n\nand 2 more rows.")
-
-
-def test_the_longest_sections_give_way_until_the_page_fits() -> None:
-    page = assemble("mark", {"# a": "é" * 40_000, "# b": "b" * 30_000, "# c": "c"})
-    first, last = page.split("b" * 30_000)
-    assert first == "mark\n\n# a\n\nToo long to show here: 40,000 characters.\n\n# b\n\n"
-    assert last == "\n\n# c\n\nc\n"
-    assert len(assemble("mark", {str(i): "x" * 70_000 for i in range(9)})) < 1000
+    assert table(["a"], rows, "row", most=MOST_ROWS + 1).endswith("\n\nand 1 more row.")
