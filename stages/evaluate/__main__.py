@@ -17,11 +17,18 @@ or through ``dvc repro``.
 from pathlib import Path
 
 from stages.common.errors import run_stage
-from stages.common.files import check_output_folders, write_bytes, write_csv, write_json
+from stages.common.files import (
+    check_output_folders,
+    write_bytes,
+    write_csv,
+    write_guarded,
+    write_json,
+)
+from stages.common.inputs import Inputs
 from stages.common.params import load_params
-from stages.common.store import open_store
+from stages.common.store import STORE, open_store
 from stages.drawing import png
-from stages.evaluate.augmented import count_epochs, draw_augmented
+from stages.evaluate.augmented import LOSS_CSV, count_epochs, draw_augmented
 from stages.evaluate.calibration import (
     bin_by_confidence,
     calibrate,
@@ -35,6 +42,7 @@ from stages.evaluate.predicting import (
     DECIMALS,
     PROBABILITIES,
     check_fit,
+    check_trained_with,
     predict,
     tabulate,
     tabulate_probabilities,
@@ -46,15 +54,30 @@ from stages.model.folder import CALIBRATION, MODELS, load_classifier
 
 METRICS = Path("metrics")
 
+SECTIONS = ("evaluate", "model", "prepare", "train")
+CODE = (
+    "stages/__init__.py",
+    "stages/drawing.py",
+    "stages/common",
+    "stages/model",
+    "stages/evaluate",
+    "stages/train/augment.py",
+    "stages/train/schedule.py",
+)
+"""What DVC records of params.yaml and of modules; see dvc.yaml."""
+
 
 def main() -> None:
     """Load the model and the store, predict the test split, write the figures."""
+    inputs = Inputs(SECTIONS, CODE)
     params = load_params()
+    inputs.add(STORE, LOSS_CSV, MODELS / "model.json", MODELS / "model.safetensors")
     device = choose_device(params.train.device, "train.device")
     set_up_torch(params.train.threads)
     check_output_folders()
     store, classifier = open_store(), load_classifier(MODELS, device, calibrated=False)
     check_fit(store, classifier)
+    check_trained_with(classifier.meta, params)
     classifier = with_second_view(classifier, params.evaluate.second_view_scale)
 
     calibration = calibrate(classifier, store, params.evaluate.answered_fraction)
@@ -66,7 +89,7 @@ def main() -> None:
     evaluation = measure(labels, probabilities, store.meta.classes, train_labels)
     evaluation |= measure_calibration(labels, untempered, probabilities, calibration)
 
-    write_json(MODELS / CALIBRATION, calibration.model_dump())
+    write_guarded(MODELS / CALIBRATION, calibration)
     write_csv(METRICS / "predictions.csv", predictions)
     write_csv(PROBABILITIES, tabulate_probabilities(predictions, probabilities, store))
     write_csv(METRICS / "calibration.csv", bin_by_confidence(labels, probabilities).round(DECIMALS))
@@ -75,13 +98,15 @@ def main() -> None:
     augmented = draw_augmented(store, classifier.meta, params.train, count_epochs())
     write_bytes(METRICS / "augmented.png", png(augmented))
     write_json(METRICS / "evaluation.json", dict(sorted(evaluation.items())))
-    card = model_card(store, classifier.meta, calibration, evaluation, predictions, params)
+    card = model_card(store, classifier.meta, calibration, evaluation, predictions, params.prepare)
     write_bytes(MODELS / "README.md", card.encode())
     print(
         f"test accuracy {evaluation['accuracy']:.1%} of {evaluation['images']} photos "
         f"(95 % interval {evaluation['accuracy_low']:.1%} to {evaluation['accuracy_high']:.1%}, "
-        f"always the commonest class: {evaluation['majority_baseline']:.1%})"
+        f"always the commonest class: {evaluation['majority_baseline']:.1%})",
+        flush=True,
     )
+    inputs.check()
 
 
 if __name__ == "__main__":

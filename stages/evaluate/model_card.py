@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from stages.common.schema import Params
+from stages.common.schema import Prepare
 from stages.common.store import SPLITS, Store
 from stages.evaluate.calibration import FEWEST_PHOTOS
 from stages.evaluate.markdown import code, table
@@ -28,7 +28,7 @@ def model_card(
     calibration: Calibration,
     evaluation: dict[str, Any],
     predictions: pd.DataFrame,
-    params: Params,
+    prepare: Prepare,
 ) -> str:
     """Return the page; `evaluation` is metrics/evaluation.json, `predictions` the test split's."""
     paragraphs = [
@@ -45,9 +45,9 @@ def model_card(
         "## Limits",
         "\n".join(f"- {line}" for line in _limits(store, evaluation, calibration)),
         "## How it was made",
-        f"{meta.architecture}, trained with the parameters below, from {_start(params)}, in "
+        f"{meta.architecture}, trained with the parameters below, from {_start(meta)}, in "
         f"{meta.precision}. The SHA-256 of model.safetensors is `{meta.weights_sha256}`.",
-        table(["parameter", "value"], _parameters(params), "parameter", 2, MOST_CLASSES),
+        table(["parameter", "value"], _parameters(meta, prepare), "parameter", 2, MOST_CLASSES),
     ]
     return "\n\n".join(paragraphs) + "\n"
 
@@ -136,17 +136,17 @@ def _limits(store: Store, evaluation: dict[str, Any], calibration: Calibration) 
     yield f"With so many test photos, the accuracy is known to within {widest / 2:.1%}."
 
 
-def _start(params: Params) -> str:
-    weights = params.model.weights
+def _start(meta: ModelMeta) -> str:
+    weights = meta.parameters.get("model", {}).get("weights", "none")
     return "random weights" if weights == "none" else f"pretrained weights ({code(weights)})"
 
 
-def _parameters(params: Params) -> list[list[str]]:
-    sections = {"prepare": params.prepare, "model": params.model, "train": params.train}
+def _parameters(meta: ModelMeta, prepare: Prepare) -> list[list[str]]:
+    sections = {"prepare": prepare.model_dump(), **meta.parameters}
     return [
         [code(f"{section}.{name}"), code(value)]
         for section, values in sections.items()
-        for name, value in values.model_dump().items()
+        for name, value in values.items()
     ]
 
 

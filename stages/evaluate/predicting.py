@@ -8,8 +8,16 @@ import pandas as pd
 import torch
 
 from stages.common.errors import UserError, first_line
+from stages.common.schema import Params
 from stages.common.store import STORE, Split, Store
-from stages.model.classifier import Calibration, Classifier, Probabilities, to_input, views
+from stages.model.classifier import (
+    Calibration,
+    Classifier,
+    ModelMeta,
+    Probabilities,
+    to_input,
+    views,
+)
 from stages.model.folder import MODELS
 
 PROBABILITIES = Path("data/test_probabilities.csv")
@@ -39,6 +47,18 @@ def check_fit(
             f"of manifest.csv {trained_on[1][:12] or 'unknown'}, here {here[1][:12]}), so it may "
             "have seen these test photos; train on this store with `dvc repro`"
         )
+
+
+def check_trained_with(meta: ModelMeta, params: Params) -> None:
+    """Refuse a model that was trained with other parameters than those that DVC would record."""
+    now = {"model": params.model.model_dump(), "train": params.train.model_dump()}
+    for section, values in meta.parameters.items():
+        for name, value in values.items():
+            if now[section][name] != value:
+                raise UserError(
+                    f"{MODELS}/model.json: was trained with {section}.{name} = {value}, but "
+                    f"params.yaml says {now[section][name]}; train with that by `dvc repro`"
+                )
 
 
 def with_second_view(classifier: Classifier, scale: float) -> Classifier:

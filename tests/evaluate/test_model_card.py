@@ -36,7 +36,7 @@ def page_of(store: Store, params: Params) -> str:
         }
     )
     calibration = Calibration(weights_sha256="", temperature=0.7, threshold=0.6)
-    return model_card(store, meta_of(store), calibration, figures, predictions, params)
+    return model_card(store, meta_of(store), calibration, figures, predictions, params.prepare)
 
 
 def test_the_page_has_the_counts_and_the_figures(page: str, store: Store) -> None:

@@ -24,7 +24,7 @@ from stages.model.folder import CALIBRATION, save_classifier
 from stages.prepare.stage import prepare_store
 from tests.conftest import ROOT
 from tools.predict.__main__ import main
-from tools.predict.photos import MAX_BYTES, read_photo
+from tools.predict.photos import LIMITS, read_photo
 
 CLASSES = ("daisy", "rose", "tulip")
 
@@ -303,7 +303,7 @@ def test_only_bad_photos_are_still_json(run: Runner, tmp_path: Path) -> None:
 
 def test_a_file_too_large_for_a_photo_is_not_read(run: Runner, tmp_path: Path) -> None:
     with (tmp_path / "huge.jpg").open("wb") as file:
-        file.truncate(MAX_BYTES + 1)
+        file.truncate(LIMITS.max_bytes + 1)
     _, complaints = run(tmp_path / "huge.jpg", code=1)
     assert complaints.count("\n") == 1
     assert "too_many_bytes" in complaints

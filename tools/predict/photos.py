@@ -16,6 +16,7 @@ from PIL import Image
 from stages.common.errors import PhotoError
 from stages.common.files import write_bytes
 from stages.common.names import is_clutter, printable_name
+from stages.common.reading import read_photo_file
 from stages.drawing import png
 from stages.evaluate.explain import activation_maps, spotlight
 from stages.evaluate.predicting import DECIMALS
@@ -24,8 +25,6 @@ from stages.photos.photo import Limits, decode_photo
 
 LIMITS = Limits(min_side_px=1, max_megapixels=250, max_aspect_ratio=inf)
 """Photos need not be good to train on, but must fit in memory: 250 megapixels take 0.75 GB."""
-
-MAX_BYTES = 2 * 10**9
 
 
 class Rejections:
@@ -79,15 +78,7 @@ def read_photo(path: Path, size_px: int) -> npt.NDArray[np.uint8]:
     PhotoError
         If it cannot be read or decoded; docs/photos.md lists the reasons.
     """
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise PhotoError("special_file", "neither a file nor a folder of photos")
-        if status.st_size > MAX_BYTES:
-            raise PhotoError("too_many_bytes", f"over {MAX_BYTES:,} bytes is too large for a photo")
-        content = path.read_bytes()
-    except OSError as error:
-        raise PhotoError("unreadable_file", error.strerror or str(error)) from error
+    content = read_photo_file(path, LIMITS.max_bytes, is_listed=False)
     return decode_photo(content, size_px, LIMITS).pixels
 
 

@@ -4,19 +4,19 @@ import subprocess
 
 from stages.common.errors import UserError
 from stages.evaluate.markdown import plain
+from tools.report.snapshot import largest
 
 
 def find_commit(name: str) -> tuple[str, str]:
     """Return what this clone calls the commit that `name` means, and the commit itself.
 
-    A branch that only the origin has, as in CI's clones, is looked up there. What is neither may
-    be the name of a DVC experiment, refs/exps/.../name.
+    A branch comes before a tag of its name. One that only the origin has, as in CI's clones, is
+    looked up there. What is none may be the name of a DVC experiment, refs/exps/.../name.
     """
-    here = _run("rev-parse", "--git-dir")
-    if here.returncode != 0:
-        raise UserError(f"git: {plain(here.stderr.decode(errors='replace'), 200)}")
+    _ask("rev-parse", "--git-dir")
     newest_first = reversed(experiments())
     for candidate, shown in (
+        (f"refs/heads/{name}", name),
         (name, name),
         (f"origin/{name}", f"origin/{name}"),
         *((commit, name) for experiment, commit in newest_first if experiment == name),
@@ -41,7 +41,7 @@ def experiments() -> list[tuple[str, str]]:
 
 def working_tree() -> str:
     """Name what is checked out, with a note when it differs from the commit."""
-    branch = _ask("symbolic-ref", "--quiet", "--short", "HEAD") or _commit("HEAD")[:7]
+    branch = _ask("symbolic-ref", "--quiet", "--short", "HEAD", no=1) or _commit("HEAD")[:7]
     changed = _ask("status", "--porcelain", "--untracked-files=no", "--", ".")
     return f"{branch} + uncommitted changes" if changed else branch
 
@@ -52,42 +52,64 @@ def commits_behind(commit: str) -> int:
         return 0
     if commit in {experiment for _, experiment in experiments()}:
         commit += "^"  # its own commit only holds its results
-    return int(_ask("rev-list", "--count", f"HEAD..{commit}") or 0)
+    return int(_ask("rev-list", "--count", f"HEAD..{commit}"))
 
 
 def file_at(commit: str, path: str) -> bytes | None:
-    """Return what a file in this folder holds at a commit, None if there is no such file."""
-    result = _run("cat-file", "blob", f"{commit}:./{path}")
-    return result.stdout if result.returncode == 0 else None
+    """Return what a file in this folder holds at a commit, None if there is no such file.
+
+    Raises
+    ------
+    ValueError
+        If it is a link, or too large.
+    """
+    entry = _ask("ls-tree", "--long", commit, "--", f"./{path}")
+    if not entry:
+        return None
+    mode, kind, digest, size, *_ = entry.split()
+    if kind != "blob" or mode == "120000":
+        raise ValueError("is a link or a folder")
+    if int(size) > largest(path):
+        raise ValueError(f"has {int(size):,} bytes, more than {largest(path):,}")
+    return _run("cat-file", "blob", digest).stdout
 
 
 def changed_files(commit: str, *paths: str) -> list[str]:
     """Return the tracked files below some paths that are not as they were at a commit."""
-    result = _run("diff", "--name-only", "--relative", commit, "--", *paths)
-    if result.returncode != 0:
-        raise UserError(f"git: {plain(result.stderr.decode(errors='replace'), 200)}")
-    return result.stdout.decode(errors="replace").splitlines()
+    return _ask("diff", "--name-only", "--relative", commit, "--", *paths).splitlines()
 
 
 def tracks(path: str) -> bool:
     """Tell whether Git would keep a path: it is in the repository and not ignored."""
-    return _run("check-ignore", "--quiet", "--", path).returncode == 1
+    return _run("check-ignore", "--quiet", "--", path, no=1).returncode == 1
 
 
 def _commit(name: str) -> str:
     """Return the commit that a name means; empty if it means none, a range or ``^main``."""
-    commit = _ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    revision = f"{name}^{{commit}}"
+    commit = _ask("rev-parse", "--verify", "--quiet", "--end-of-options", revision, no=1)
     return commit if commit.isalnum() else ""
 
 
-def _ask(*arguments: str) -> str:
-    """Return what Git answers, nothing if it fails."""
-    result = _run(*arguments)
+def _ask(*arguments: str, no: int = 0) -> str:
+    """Return what Git answers; nothing where its exit code is `no`, which says that it is none."""
+    result = _run(*arguments, no=no)
     return result.stdout.decode(errors="replace").strip() if result.returncode == 0 else ""
 
 
-def _run(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+def _run(*arguments: str, no: int = 0) -> subprocess.CompletedProcess[bytes]:
+    """Ask Git; that it cannot tell is an error, and no answer.
+
+    Raises
+    ------
+    UserError
+        If its exit code is neither 0 nor `no`.
+    """
     try:
-        return subprocess.run(["git", *arguments], capture_output=True)
+        result = subprocess.run(["git", *arguments], capture_output=True)
     except FileNotFoundError as error:
         raise UserError("git: not found; install Git, and run this in a clone") from error
+    if result.returncode not in (0, no):
+        reason = plain(result.stderr.decode(errors="replace"), 300)
+        raise UserError(f"git {arguments[0]}: {reason}; `git fsck` may say more")
+    return result

@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 import pandas as pd
 from pydantic import BaseModel, BeforeValidator, TypeAdapter, ValidationError
 
+from stages.common.reading import read_bytes
 from stages.common.store import STORE
 from stages.common.yaml12 import parse_yaml
 from stages.evaluate.markdown import code
@@ -145,11 +146,17 @@ def read_snapshot(read: Reader, where: str = "") -> Snapshot:
 def file_here(path: str) -> bytes | None:
     """Return what a file in this folder holds, None if there is no such file."""
     file = Path(path)
-    if not file.exists():
+    if file.is_symlink() or file.parent.is_symlink():
+        raise ValueError("is a link, or behind one")
+    try:
+        return read_bytes(file, largest(path))
+    except FileNotFoundError:
         return None
-    if not file.is_file():  # a link to a device would have no end
-        raise ValueError("is not a regular file")
-    return file.read_bytes()
+
+
+def largest(path: str) -> int:
+    """Return how many bytes of a file are read."""
+    return LARGEST_TABLE if path.endswith(".csv") else LARGEST_FILE
 
 
 def read_file(
@@ -160,9 +167,6 @@ def read_file(
         content = read(path)
         if content is None:
             return None
-        largest = LARGEST_TABLE if path.endswith(".csv") else LARGEST_FILE
-        if len(content) > largest:
-            raise ValueError(f"has {len(content):,} bytes, more than {largest:,}")
         return parse(content)
     except (OSError, ValueError, RecursionError) as error:
         raise ContentError(f"{code(where + path)}: {_describe(error)}") from error
