@@ -1,5 +1,6 @@
 """Folds found, pooled and judged; labels doubted."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -32,11 +33,13 @@ from tools.crossval.suspects import draw_suspects, find_suspects
 from tools.report.comparison import compare_predictions
 from tools.report.git import changed_files
 
+CLASSES = ["daisy", "rose"]
+
 PARAMS = {"train.lr": 0.1, "prepare.seed": 0}
 
 
 def run_of(fold: int, name: str = "run", lr: float = 0.1, photos: str = "1") -> FoldRun:
-    return FoldRun(name, "abc", fold, {**PARAMS, "train.lr": lr}, {"photos": photos})
+    return FoldRun(name, "abc", fold, {**PARAMS, "train.lr": lr}, {"photos": photos}, "")
 
 
 def make_pool(labels: list[int], probabilities: list[list[float]]) -> Pool:
@@ -86,7 +89,7 @@ def test_what_differs_is_named(changed_code: list[str]) -> None:
 
 
 def test_a_run_with_a_parameter_that_is_no_more_does_not_count(changed_code: list[str]) -> None:
-    old = FoldRun("old", "abc", 0, {**PARAMS, "prepare.folds": 5}, {})
+    old = FoldRun("old", "abc", 0, {**PARAMS, "prepare.folds": 5}, {}, "")
     assert old.differences(PARAMS, {}) == ["prepare.folds"]
 
 
@@ -97,18 +100,18 @@ def test_a_run_with_a_parameter_that_is_no_more_does_not_count(changed_code: lis
 def tables(monkeypatch: pytest.MonkeyPatch) -> dict[int, Any]:
     """What each fold predicted, by fold."""
     of_fold: dict[int, Any] = {}
-    monkeypatch.setattr("tools.crossval.pool.read_probabilities", lambda run: of_fold[run.fold])
+    monkeypatch.setattr("tools.crossval.pool.read_probabilities", lambda run, _: of_fold[run.fold])
     return of_fold
 
 
-def table_of(*paths: str, classes: tuple[str, ...] = ("daisy", "rose")) -> Any:
+def table_of(*paths: str) -> Any:
     photos = pd.DataFrame({"path": paths, "actual": "rose"})
-    return photos, list(classes), np.tile([0.3, 0.7], (len(paths), 1))
+    return photos, np.tile([0.3, 0.7], (len(paths), 1))
 
 
 def test_photos_are_pooled_by_path(tables: dict[int, Any]) -> None:
     tables |= {0: table_of("b", "d"), 1: table_of("a", "c")}
-    pool = pool_folds({0: run_of(0), 1: run_of(1)})
+    pool = pool_folds({0: run_of(0), 1: run_of(1)}, CLASSES)
     assert pool.photos["path"].tolist() == ["a", "b", "c", "d"]
     assert pool.photos["fold"].tolist() == [1, 0, 1, 0]
     assert pool.photos["predicted"].unique().tolist() == ["rose"]
@@ -118,13 +121,29 @@ def test_photos_are_pooled_by_path(tables: dict[int, Any]) -> None:
 def test_a_photo_tested_twice_is_an_error(tables: dict[int, Any]) -> None:
     tables |= {0: table_of("a", "b"), 1: table_of("b")}
     with pytest.raises(UserError, match=r"b was tested in two folds \(1 such photos\)"):
-        pool_folds({0: run_of(0), 1: run_of(1)})
+        pool_folds({0: run_of(0), 1: run_of(1)}, CLASSES)
 
 
-def test_folds_of_other_classes_are_an_error(tables: dict[int, Any]) -> None:
-    tables |= {0: table_of("a"), 1: table_of("b", classes=("oak", "elm"))}
-    with pytest.raises(UserError, match=r"has the classes oak, elm, other folds daisy, rose"):
-        pool_folds({0: run_of(0), 1: run_of(1)})
+@pytest.mark.parametrize(
+    ("table", "md5_of", "message"),
+    [
+        ("path,actual,rose,daisy\na,rose,0.7,0.3\n", None, "has the classes rose and daisy, data"),
+        ("path,actual,daisy,rose\na,rose,0.3,0.7\n", "another", "is not what dvc.lock names"),
+        ("", None, "has no table of probabilities"),
+        ("path,actual,daisy,rose\na,rose,0.3\n", None, "has no table of probabilities"),
+        ("path,actual,daisy,rose\na,rose,x,y\n", None, "has no table of probabilities"),
+        ("path,actual,daisy,rose\na,rose,0,0\n", None, "has no table of probabilities"),
+        ("path,actual,daisy,rose\na,elm,0.3,0.7\n", None, "has no table of probabilities"),
+    ],
+)
+def test_a_fold_is_pooled_only_if_its_table_is_proved(
+    monkeypatch: pytest.MonkeyPatch, table: str, md5_of: str | None, message: str
+) -> None:
+    monkeypatch.setattr("dvc.api.read", lambda *_, **__: table.encode())
+    md5 = hashlib.md5((md5_of or table).encode()).hexdigest()
+    run = dataclasses.replace(run_of(0), probabilities_md5=md5)
+    with pytest.raises(UserError, match=f"^run: data/test_probabilities.csv: {message}"):
+        pool_folds({0: run}, CLASSES)
 
 
 # figures

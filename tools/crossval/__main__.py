@@ -28,8 +28,8 @@ import pandas as pd
 from stages.common.errors import UserError, run_stage
 from stages.common.files import write_bytes, write_csv, write_json
 from stages.common.params import PARAMS_FILE, load_params
-from stages.common.schema import hold_each_photo_once
-from stages.common.store import STORE, open_store
+from stages.common.schema import GARDEN, hold_each_photo_once
+from stages.common.store import STORE, Store, open_store
 from stages.drawing import png
 from stages.evaluate.markdown import listed, plain, plural
 from stages.evaluate.predicting import DECIMALS
@@ -52,7 +52,7 @@ from tools.crossval.runs import (
 )
 from tools.crossval.suspects import draw_suspects, find_suspects
 from tools.report.comparison import Paired, compare_predictions
-from tools.report.git import experiments, file_at, find_commit, tracks
+from tools.report.git import experiments, file_at, find_commit, lists, tracks
 from tools.report.snapshot import (
     WEIGHTS,
     ContentError,
@@ -90,7 +90,9 @@ def main() -> None:
     for run in chosen.values():
         digests = {**run.digests, **digests}
     chosen |= run_folds(missing, recipe, digests)
-    write(pool_folds({fold: chosen[fold] for fold in range(recipe.folds)}), options.base)
+    store = open_store()
+    runs_by_fold = {fold: chosen[fold] for fold in range(recipe.folds)}
+    write(pool_folds(runs_by_fold, store.meta.classes), store, options.base)
 
 
 def parse_options() -> argparse.Namespace:
@@ -142,6 +144,8 @@ def describe_missing(missing: list[int], recipe: Recipe, reasons: list[str]) -> 
 
 def run_folds(missing: list[int], recipe: Recipe, digests: dict[str, str]) -> dict[int, FoldRun]:
     """Run folds one after another; one that does not count is an error at once."""
+    if missing:
+        check_experiments_see(str(recipe.params["data.photos"]))
     begin, runs = time.monotonic(), {}
     for number, fold in enumerate(missing):
         left = ""
@@ -157,6 +161,24 @@ def run_folds(missing: list[int], recipe: Recipe, digests: dict[str, str]) -> di
             raise UserError(f"{reason}; `dvc repro prepare`, then run the same command again")
         digests = {**run.digests, **digests}
     return runs
+
+
+def check_experiments_see(photos: str) -> None:
+    """Refuse photos that an experiment would miss, and a store that is behind its photos."""
+    if photos != GARDEN and not Path(photos).is_absolute() and not lists(photos, f"{photos}.dvc"):
+        raise UserError(
+            f"{PARAMS_FILE}: data.photos: experiments see only what Git or DVC tracks, and not "
+            f"{plain(photos)}; `dvc add` it and `git add` its .dvc file, or name an absolute path"
+        )
+    # Imported here, because it takes seconds.
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        if repo.status(targets=["prepare"]):
+            raise UserError(
+                f"{STORE} is behind the photos or the parameters; `dvc repro prepare`, then run "
+                "the same command again"
+            )
 
 
 def run_fold(fold: int, recipe: Recipe) -> FoldRun:
@@ -186,9 +208,8 @@ def run_fold(fold: int, recipe: Recipe) -> FoldRun:
     return run
 
 
-def write(pool: Pool, base: str | None) -> None:
+def write(pool: Pool, store: Store, base: str | None) -> None:
     """Write the files, and print the summary."""
-    store = open_store()
     places = pd.Index(store.manifest["path"]).get_indexer(pd.Index(pool.photos["path"]))
     if (places < 0).any() or len(places) != len(store.manifest):
         raise UserError(

@@ -3,6 +3,7 @@
 What people read of them is Markdown, what programs read is JSON.
 """
 
+import hashlib
 import io
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +12,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from stages.common.errors import UserError
-from stages.evaluate.markdown import code, plural, table
+from stages.common.errors import UserError, about
+from stages.common.store import STORE
+from stages.evaluate.markdown import code, listed, plain, plural, table
 from stages.evaluate.metrics import accuracy_interval, measure
 from stages.evaluate.model_card import class_table
 from stages.evaluate.predicting import DECIMALS, PROBABILITIES
 from stages.model.classifier import Probabilities
 from tools.crossval.runs import FoldRun
 from tools.report.comparison import GAINED, LOST, Paired, mcnemar_exact, show_p_value
+
+SLACK = 0.01
+"""How far rounded probabilities may be from adding up to 1."""
 
 
 @dataclass(frozen=True)
@@ -41,18 +46,11 @@ class Pool:
     probabilities: Probabilities
 
 
-def pool_folds(runs: dict[int, FoldRun]) -> Pool:
-    """Read what each fold predicted, and put it together, by path."""
+def pool_folds(runs: dict[int, FoldRun], classes: list[str]) -> Pool:
+    """Read what each fold predicted of the store's classes, and put it together, by path."""
     tables, probabilities = [], []
-    known: list[str] = []
     for fold, run in sorted(runs.items()):
-        photos, classes, of_fold = read_probabilities(run)
-        if known and classes != known:
-            raise UserError(
-                f"{run.name} has the classes {', '.join(classes)}, other folds {', '.join(known)}; "
-                "run all folds on the same photos"
-            )
-        known = classes
+        photos, of_fold = read_probabilities(run, classes)
         tables.append(photos.assign(fold=fold))
         probabilities.append(of_fold)
     photos = pd.concat(tables, ignore_index=True)
@@ -65,32 +63,45 @@ def pool_folds(runs: dict[int, FoldRun]) -> Pool:
             "the same photos"
         )
     pooled = np.concatenate(probabilities)[order]
-    names = np.array(known)
+    names = np.array(classes)
     photos["predicted"] = names[pooled.argmax(axis=1)]
     photos["confidence"] = pooled.max(axis=1)
-    labels = pd.Index(known).get_indexer(pd.Index(photos["actual"]))
+    labels = pd.Index(classes).get_indexer(pd.Index(photos["actual"]))
     columns = ["path", "actual", "predicted", "confidence", "fold"]
-    return Pool(photos[columns], known, labels.astype(np.int64), pooled)
+    return Pool(photos[columns], classes, labels.astype(np.int64), pooled)
 
 
-def read_probabilities(run: FoldRun) -> tuple[pd.DataFrame, list[str], Probabilities]:
-    """Return a run's photos (``path, actual``), classes, and probabilities (photos, classes)."""
+def read_probabilities(run: FoldRun, classes: list[str]) -> tuple[pd.DataFrame, Probabilities]:
+    """Return a run's photos (``path, actual``), and their probabilities of the store's classes."""
     # Imported here, because it takes seconds.
     import dvc.api
     from dvc.exceptions import DvcException
 
     try:
-        text = dvc.api.read(str(PROBABILITIES), rev=run.commit)
+        content = dvc.api.read(str(PROBABILITIES), rev=run.commit, mode="rb")
     except (OSError, DvcException) as error:
         raise UserError(
             f"{run.name}: {PROBABILITIES} cannot be read: {error}; `dvc exp pull` or `dvc pull` "
             "it, or run that fold again"
         ) from error
-    rows = pd.read_csv(io.StringIO(text), header=None, dtype=str, keep_default_na=False)
-    names = rows.iloc[0].tolist()
-    photos = rows.iloc[1:, :2].set_axis(["path", "actual"], axis=1)
-    rounded = rows.iloc[1:, 2:].to_numpy(dtype=np.float64)
-    return photos, names[2:], rounded / rounded.sum(axis=1, keepdims=True)
+    with about(f"{run.name}: {PROBABILITIES}"):
+        if hashlib.md5(content, usedforsecurity=False).hexdigest() != run.probabilities_md5:
+            raise UserError("is not what dvc.lock names: it is damaged; run that fold again")
+        try:
+            rows = pd.read_csv(io.BytesIO(content), header=None, dtype=str, keep_default_na=False)
+            photos = rows.iloc[1:, :2].set_axis(["path", "actual"], axis=1)
+            rounded = rows.iloc[1:, 2:].to_numpy(dtype=np.float64)
+            sums = rounded.sum(axis=1, keepdims=True)
+            if not (photos["actual"].isin(classes).all() and (np.abs(sums - 1) < SLACK).all()):
+                raise ValueError
+        except ValueError as error:
+            raise UserError("has no table of probabilities; run that fold again") from error
+        if rows.iloc[0, 2:].tolist() != classes:
+            raise UserError(
+                f"has the classes {listed(map(plain, rows.iloc[0, 2:]))}, {STORE} has "
+                f"{listed(map(plain, classes))}; run all folds on the same photos"
+            )
+    return photos, rounded / sums
 
 
 def measure_pool(pool: Pool) -> dict[str, Any]:

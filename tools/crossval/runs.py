@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from stages.common.errors import UserError
+from stages.evaluate.predicting import PROBABILITIES
 from tools.report.git import changed_files, experiments, file_at
 from tools.report.snapshot import WEIGHTS, ContentError, file_here, read_file, read_lock
 
@@ -30,6 +31,8 @@ class FoldRun:
         Its other parameters, by dotted names.
     digests : dict
         Of photos and weights, by path.
+    probabilities_md5 : str
+        Of the test photos' probabilities.
     """
 
     name: str
@@ -37,6 +40,7 @@ class FoldRun:
     fold: int
     params: dict[str, Any]
     digests: dict[str, str]
+    probabilities_md5: str
 
     def differences(self, params: dict[str, Any], digests: dict[str, str]) -> list[str]:
         """Name what differs from given parameters and digests, else from the code that is here."""
@@ -71,7 +75,7 @@ def read_run(name: str, commit: str) -> FoldRun | None:
     params = {
         key: value for stage in stages for of in stage.params.values() for key, value in of.items()
     }
-    made = {item.path for stage in stages for item in stage.outs}
+    made = {item.path: item.md5 for stage in stages for item in stage.outs}
     digests = {
         item.path: item.md5
         for stage in stages
@@ -79,7 +83,9 @@ def read_run(name: str, commit: str) -> FoldRun | None:
         if item.path not in made and not item.path.startswith("stages/")
     }
     fold = params.pop(FOLD, 0)
-    return FoldRun(name, commit, fold, params, digests) if isinstance(fold, int) else None
+    probabilities = made.get(str(PROBABILITIES), "")
+    is_run = isinstance(fold, int)
+    return FoldRun(name, commit, fold, params, digests, probabilities) if is_run else None
 
 
 def digests_here(params: dict[str, Any]) -> dict[str, str]:

@@ -84,6 +84,11 @@ def tracks(path: str) -> bool:
     return _run("check-ignore", "--quiet", "--", path, no=1).returncode == 1
 
 
+def lists(*paths: str) -> bool:
+    """Tell whether Git has one of some files, or one below them."""
+    return bool(_ask("ls-files", "--", *paths))
+
+
 def _commit(name: str) -> str:
     """Return the commit that a name means; empty if it means none, a range or ``^main``."""
     revision = f"{name}^{{commit}}"
