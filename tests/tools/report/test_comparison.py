@@ -14,11 +14,13 @@ from tests.tools.report.sides import (
 from tools.report.comparison import (
     GAINED,
     LOST,
+    MINUS,
     compare_numbers,
     compare_predictions,
     compare_with_base,
     mcnemar_exact,
     show_p_value,
+    signed,
 )
 from tools.report.page import (
     describe_metrics,
@@ -100,6 +102,12 @@ def test_a_metric_of_one_side_is_not_judged() -> None:
 
 def test_a_change_has_no_noise_of_binary_fractions() -> None:
     assert compare_numbers({"a": 0.1}, {"a": 0.3})["a"].difference == 0.2
+
+
+def test_a_change_has_a_sign_and_nothing_has_none() -> None:
+    changes = [signed(number) for number in (0.25, -0.00001, -1.0)]
+    assert changes == ["+0.2500", "0", f"{MINUS}1.0000"]
+    assert (signed(1234), signed(0)) == ("+1,234", "0")
 
 
 def test_the_bounds_of_an_interval_stand_beside_its_number() -> None:
