@@ -8,12 +8,16 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from stages.common.errors import UserError, first_line, run_stage
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
 
 OLDEST_PYTHON = (3, 11)
 
@@ -120,10 +124,9 @@ def device() -> Finding:
 def dvc() -> Finding:
     """Read DVC's lock files, and its cache."""
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
 
     try:
-        with Repo() as repo:
+        with repository() as repo:
             stages = [stage for stage in repo.index.stages if stage.cmd]  # reads the lock files
             cache = Path(repo.cache.local.path)
     except DvcException as error:
@@ -133,8 +136,26 @@ def dvc() -> Finding:
     return Finding("ok", f"{metadata.version('dvc')}, {len(stages)} stages, cache {cache}")
 
 
+@contextmanager
+def repository() -> "Iterator[Repo]":
+    """Open DVC's repository, and leave no trace: in a fresh clone DVC makes a folder."""
+    from dvc.repo import Repo
+
+    trace = Path(Repo.find_root(), ".dvc/tmp")
+    was_there = trace.exists()
+    try:
+        with Repo() as repo:
+            yield repo
+    finally:
+        if not was_there:
+            shutil.rmtree(trace, ignore_errors=True)
+
+
 def disk() -> Finding:
-    """Look at the free space."""
+    """Look at the free space, and at the folders that the stages write to."""
+    from stages.common.files import check_output_folders
+
+    check_output_folders()
     free = shutil.disk_usage(".").free / 1e9
     if free < FREE_GIGABYTES:
         return Finding("BAD", f"{free:.1f} GB free; a training needs about {FREE_GIGABYTES} GB")
@@ -146,6 +167,7 @@ def photos() -> Finding:
     from stages.common.names import printable_name
     from stages.common.params import load_params
     from stages.common.schema import GARDEN
+    from stages.prepare.sources import open_source
 
     path = Path(load_params().data.photos)
     shown = printable_name(str(path))
@@ -155,6 +177,10 @@ def photos() -> Finding:
         return Finding("BAD", f"data.photos: {shown} does not exist; name a folder or an archive")
     if not os.access(path, os.R_OK):
         return Finding("BAD", f"data.photos: no permission to read {shown}")
+    source = open_source(path)  # or it says what is allowed
+    is_empty = next(source.entries(), None) is None  # of an archive, it reads all of the directory
+    if is_empty:
+        return Finding("BAD", f"data.photos: {shown} is empty; put one folder per class into it")
     what = "folder" if path.is_dir() else f"archive of {path.stat().st_size / 1e6:,.0f} MB"
     return Finding("ok", f"{shown}, a {what}")
 
@@ -181,8 +207,7 @@ def weights() -> Finding:
 
 def state() -> Finding:
     """Look for checkpoints that are left over, and for a remote."""
-    from dvc.repo import Repo
-
+    from stages.common.names import printable_name
     from stages.train.checkpoints import FINISHED
 
     saved = [
@@ -190,8 +215,13 @@ def state() -> Finding:
         for path in Path(".train_state").glob("*/checkpoint")
         if path.is_file() and not path.with_name(FINISHED).exists()
     ]
-    with Repo() as repo:
+    with repository() as repo:
         remote = repo.config["core"].get("remote")
+        if remote:
+            try:
+                _ = repo.cloud.get_remote().fs.fs  # imports the remote's driver
+            except ImportError as error:
+                return Finding("BAD", f"remote {printable_name(remote)}: {error}")
     shared = f"remote {remote}" if remote else "no remote: `dvc remote add -d NAME PLACE` to share"
     if not saved:
         return Finding("ok", f"no training is unfinished; {shared}")
@@ -233,7 +263,7 @@ def main() -> None:
 
 
 def examine(check: Check) -> Finding:
-    """Return what a check finds; a doctor does not fall ill himself."""
+    """Return what a check finds; a check that fails is a finding."""
     try:
         return check()
     except ImportError as error:

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,43 @@ def test_little_space_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_old_python_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "OLDEST_PYTHON", (99, 0))
     assert doctor.python().level == "BAD"
+
+
+@pytest.mark.parametrize(
+    ("plant", "message"),
+    [
+        (lambda path: path.with_suffix(".rar").touch(), "must be a folder or a .tar"),
+        (lambda path: path.mkdir(), "photos is empty; put one folder per class into it"),
+        (lambda path: path.with_suffix(".zip").write_text("x"), "is not an archive that can be"),
+    ],
+)
+def test_what_holds_no_photos_is_not_ok(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plant: Callable[[Path], None], message: str
+) -> None:
+    plant(tmp_path / "photos")
+    (name,) = (path.name for path in tmp_path.iterdir())
+    text = (ROOT / "params.yaml").read_text().replace("photos: garden", f"photos: {name}")
+    (tmp_path / "params.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    finding = doctor.examine(doctor.photos)
+    assert finding.level == "BAD"
+    assert message in finding.text
+
+
+def test_a_linked_output_folder_is_not_ok(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "models").symlink_to(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert doctor.examine(doctor.disk).text.startswith("models: is a link")
+
+
+def test_a_remote_without_its_driver_is_not_ok_and_nothing_changes(
+    clone: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone.run("dvc", "remote", "add", "--default", "far", "s3://bucket/path")
+    shutil.rmtree(clone.folder / ".dvc/tmp")
+    before = sorted(clone.folder.rglob("*"))
+    monkeypatch.chdir(clone.folder)
+    level, text = doctor.state()
+    assert (level, text.split(",")[0]) == ("BAD", "remote far: s3 is supported")
+    assert doctor.dvc().level == "ok"
+    assert sorted(clone.folder.rglob("*")) == before

@@ -27,7 +27,7 @@ def main() -> None:
     write_bytes(page, write_page(comparison).encode())
     print(give_verdict(comparison))
     print(f"\nthe complete report: {page}")
-    if options.strict and comparison.staleness.stale:
+    if options.strict and (comparison.staleness.stale or comparison.staleness.frozen):
         print(
             "dvc.lock is stale: `dvc repro`, then commit dvc.lock and metrics/",
             file=sys.stderr,

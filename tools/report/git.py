@@ -63,14 +63,15 @@ def file_at(commit: str, path: str) -> bytes | None:
     ValueError
         If it is a link, or too large.
     """
-    entry = _ask("ls-tree", "--long", commit, "--", f"./{path}")
+    entry = _ask("ls-tree", commit, "--", f"./{path}")
     if not entry:
         return None
-    mode, kind, digest, size, *_ = entry.split()
+    mode, kind, digest, *_ = entry.split()
     if kind != "blob" or mode == "120000":
         raise ValueError("is a link or a folder")
-    if int(size) > largest(path):
-        raise ValueError(f"has {int(size):,} bytes, more than {largest(path):,}")
+    size = int(_ask("cat-file", "-s", digest))
+    if size > largest(path):
+        raise ValueError(f"has {size:,} bytes, more than {largest(path):,}")
     return _run("cat-file", "blob", digest).stdout
 
 

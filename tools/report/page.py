@@ -228,6 +228,11 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     if comparison.staleness.unchecked:
         names = listed(code(name) for name in comparison.staleness.unchecked)
         yield f"Not in this clone, so not checked: {names}."
+    for stage, other in comparison.staleness.frozen.items():
+        yield (
+            f"**{code(stage)} is frozen** in dvc.yaml, so `dvc repro` passes it over. It ran with "
+            f"other values of {listed(map(code, other), MOST_REASONS)}."
+        )
     yield _describe_accuracy(comparison)
     if comparison.paired and comparison.comparable:
         yield _describe_chance(comparison.paired)

@@ -29,6 +29,8 @@ class Staleness:
     """Stage to the reasons for which `dvc repro` would run it; the stages after it run too."""
     unchecked: list[str] = field(default_factory=list)
     """Dependencies that are neither here nor made by a stage, such as photos outside the clone."""
+    frozen: dict[str, list[str]] = field(default_factory=dict)
+    """Stage that `dvc repro` passes over to the parameters that are not those it ran with."""
 
 
 def check_staleness(params: dict[str, Any] | None) -> Staleness:
@@ -59,7 +61,17 @@ def check_staleness(params: dict[str, Any] | None) -> Staleness:
         for path, state in _changed(changes, "deps").items()
         if state == "deleted" and path not in made and not tracks(path)
     }
-    return Staleness({stage: why for stage, why in stale.items() if why}, list(unchecked))
+    frozen = {
+        stage: [
+            name
+            for name, value in run.params.get(PARAMS_FILE.name, {}).items()
+            if params and params.get(name) != value
+        ]
+        for stage, run in runs.items()
+        if run and stage in _frozen_stages()
+    }
+    frozen = {stage: names for stage, names in frozen.items() if names}
+    return Staleness({stage: why for stage, why in stale.items() if why}, list(unchecked), frozen)
 
 
 def _why(
@@ -128,16 +140,25 @@ def _dvc_status() -> dict[str, list[Any]]:
         raise UserError(
             f"DVC can't read the pipeline: {plain(problem, 200)}; try `dvc status`"
         ) from error
-    if not _has_stages(Path("dvc.yaml")):
+    if _stages() == {}:  # of none, `dvc status` says that all is up to date
         raise UserError("dvc.yaml: holds no stages; `git checkout dvc.yaml` brings them back")
     ran = list(read_file("dvc.lock", read_lock) or {})  # each after what it needs
     order = sorted(status, key=lambda stage: ran.index(stage) if stage in ran else -1)
     return {stage: status[stage] for stage in order}
 
 
-def _has_stages(path: Path) -> bool:
-    """Tell whether a dvc.yaml has any stage: of none, `dvc status` says that all is up to date."""
+def _frozen_stages() -> list[str]:
+    return [
+        name
+        for name, stage in (_stages() or {}).items()
+        if isinstance(stage, dict) and stage.get("frozen") is True
+    ]
+
+
+def _stages() -> dict[str, Any] | None:
+    """Return the stages of dvc.yaml; None if it holds what DVC reads and we do not, as anchors."""
     try:
-        return bool((read_file(str(path), read_yaml) or {}).get("stages"))
-    except ContentError:  # it has anchors, which DVC reads
-        return True
+        stages = (read_file("dvc.yaml", read_yaml) or {}).get("stages")
+    except ContentError:
+        return None
+    return stages if isinstance(stages, dict) else {}

@@ -467,7 +467,7 @@ def test_a_link_out_of_the_project_is_not_followed_into_a_device(clone: Path) ->
     (clone / "metrics/evaluation.json").symlink_to("/dev/zero")
     (clone / "metrics/loss.csv").mkdir()
     assert compare_with_base("main").after.problems == (
-        "`metrics/evaluation.json`: `is not a regular file`",
+        "`metrics/evaluation.json`: `is a link, or behind one`",
         "`metrics/loss.csv`: `is not a regular file`",
     )
 
@@ -476,8 +476,68 @@ def test_a_folder_in_a_files_place_at_the_base_is_no_file(clone: Path) -> None:
     (clone / "metrics/loss.csv").mkdir(parents=True)
     (clone / "metrics/loss.csv/x").touch()
     commit(clone)
-    assert git.file_at("HEAD", "metrics/loss.csv") is None
+    with pytest.raises(ValueError, match="is a link or a folder"):
+        git.file_at("HEAD", "metrics/loss.csv")
     assert git.file_at("HEAD", "dvc.yaml") == PIPELINE.encode()
+
+
+def damage_index(clone: Path) -> None:
+    content = bytearray((clone / ".git/index").read_bytes())
+    content[0] ^= 0xFF
+    (clone / ".git/index").write_bytes(content)
+
+
+def lose_object(clone: Path) -> None:
+    """Lose the commit of an experiment."""
+    ref = clone / ".git/refs/exps/ab/cdef/lost"
+    ref.parent.mkdir(parents=True)
+    ref.write_text("1" * 40 + "\n")
+
+
+def lose_blob(clone: Path) -> None:
+    edit("params.yaml", "seed: 0", "seed: 1")
+    commit(clone)
+    digest = run(clone, "git", "rev-parse", "HEAD:params.yaml").strip()
+    (clone / f".git/objects/{digest[:2]}/{digest[2:]}").unlink()
+
+
+def belong_to_another(clone: Path) -> None:
+    os.environ["GIT_TEST_ASSUME_DIFFERENT_OWNER"] = "1"
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (damage_index, r"^git \S+: .*index file corrupt"),
+        (lose_object, r"^git for-each-ref: .*missing object 1{40} for refs/exps/ab/cdef/lost"),
+        (lose_blob, r"^git \S+: .*([0-9a-f]{40}|could not get object info)"),
+        (belong_to_another, r"^git rev-parse: .*dubious ownership"),
+        (lambda clone: shutil.rmtree(clone / ".git"), r"^git rev-parse: .*not a git repository"),
+    ],
+)
+def test_what_git_cannot_tell_is_no_empty_answer(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, break_it: Callable[[Path], None], message: str
+) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "0")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(clone.parent))
+    break_it(clone)
+    with pytest.raises(UserError, match=message) as raised:
+        compare_with_base("main")
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_a_branch_comes_before_a_tag_of_its_name(clone: Path) -> None:
+    run(clone, "git", "tag", "main", "empty")
+    branch = run(clone, "git", "rev-parse", "refs/heads/main").strip()
+    assert git.find_commit("main") == ("main", branch)
+
+
+def test_a_frozen_stage_with_other_parameters_is_said_to_be_frozen(clone: Path) -> None:
+    edit("dvc.yaml", "  prepare:\n", "  prepare:\n    frozen: true\n")
+    assert check().frozen == {}
+    edit("params.yaml", "side: 32", "side: 64")
+    assert stale() == {}
+    assert check().frozen == {"prepare": ["prepare.side"]}
 
 
 def test_a_wrong_base_ends_with_1_in_one_line(clone: Path) -> None:
