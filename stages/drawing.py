@@ -18,6 +18,9 @@ LINE_PX = 15
 CAPTION_PX = 2
 MARK_PX = 4
 
+MOST_LETTERS = 200
+"""Of a caption that are measured; no tile is so wide."""
+
 PAPER = "white"
 INK = "#222222"
 PALE = "#e8e8e8"
@@ -93,7 +96,8 @@ def png(picture: Image.Image) -> bytes:
 
 def _draw_section(picture: Image.Image, section: Section, top: int, read: Reader) -> None:
     pen = ImageDraw.Draw(picture)
-    pen.text((MARGIN_PX, top), section.title, INK, ImageFont.load_default(18))
+    large = ImageFont.load_default(18)
+    pen.text((MARGIN_PX, top), _cut(section.title, WIDTH_PX, large), INK, large)
     side, font = section.tile_px, ImageFont.load_default(12)
     for index, tile in enumerate(section.tiles):
         left = MARGIN_PX + index % section.per_row * (side + GAP_PX)
@@ -120,6 +124,8 @@ def _pixels(tile: Tile, side: int, read: Reader) -> Image.Image:
 
 def _cut(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     """Shorten a text in its middle until it is at most so wide."""
+    if len(text) > MOST_LETTERS:
+        text = text[: MOST_LETTERS // 2] + text[-MOST_LETTERS // 2 :]
     short, kept = text, len(text)
     while font.getlength(short) > width:
         short = f"{text[: kept // 2]}…{text[-(kept - kept // 2) :]}"

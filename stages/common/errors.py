@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from stages.common.names import printable_name
+
 
 class UserError(Exception):
     """A mistake that the user can fix: only its message is shown, without a traceback.
@@ -56,7 +58,8 @@ def run_stage(main: Callable[[], None]) -> None:
         if sys.stdout:  # it may be closed from the start
             sys.stdout.flush()
     except UserError as error:
-        sys.exit(str(error))
+        # A name in it may be a stranger's, and hold what acts in a terminal.
+        sys.exit("\n".join(map(printable_name, str(error).split("\n"))))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

@@ -54,16 +54,18 @@ def draw_augmented(store: Store, meta: ModelMeta, params: Train, epochs: int) ->
     return draw([Section(TITLE, []), *rows], pictures.__getitem__)
 
 
-def count_epochs(path: Path = LOSS_CSV) -> int:
-    """Return how many epochs were trained, by train's record of them."""
+def count_epochs(most: int, path: Path = LOSS_CSV) -> int:
+    """Return how many epochs were trained, at most so many, by train's record of them."""
     try:
-        epochs = [*pd.read_csv(path)["epoch"]]
+        epochs = pd.read_csv(path)["epoch"].tolist()
+        if epochs not in ([0], [*range(1, len(epochs) + 1)]) or len(epochs) > max(most, 1):
+            raise ValueError
     except (OSError, ValueError, KeyError) as error:
         reason = (
             "not found" if isinstance(error, FileNotFoundError) else "is not a record of epochs"
         )
         raise UserError(f"{path}: {reason}; train again with `dvc repro --force train`") from error
-    return len([epoch for epoch in epochs if epoch > 0])  # a linear probe is row 0
+    return 0 if epochs == [0] else len(epochs)  # a linear probe is row 0
 
 
 def choose(labels: npt.NDArray[np.int64]) -> Positions:

@@ -121,13 +121,14 @@ def test_epochs_that_never_happened_are_not_drawn(
 def test_epochs_are_counted_in_the_record_of_the_training(tmp_path: Path) -> None:
     path = tmp_path / "loss.csv"
     with pytest.raises(UserError, match=r"loss\.csv: not found; train again"):
-        count_epochs(path)
+        count_epochs(3, path)
     path.write_text("epoch,train_loss\n1,2\n2,1\n")
-    assert count_epochs(path) == 2
-    for odd in ("", "a,b\n1,2\n", "\x00"):
+    assert count_epochs(3, path) == 2
+    many = "epoch\n1\n2\n3\n4\n"
+    for odd in ("", "a,b\n1,2\n", "\x00", "epoch\nx\n", "epoch\n2\n", many):
         path.write_text(odd)
         with pytest.raises(UserError, match=r"loss\.csv: is not a record of epochs"):
-            count_epochs(path)
+            count_epochs(3, path)
 
 
 def test_normalized_photos_become_the_same_bytes_again(store: Store) -> None:

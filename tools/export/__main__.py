@@ -55,18 +55,25 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tools.export", description="Write the trained model as one ONNX file."
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="the model's folder: models")
+    parser.add_argument("model", type=folder, metavar="MODEL", help="the model's folder: models")
     parser.add_argument(
         "--onnx", type=file_to_write, required=True, metavar="FILE", help="what to write"
     )
     parser.add_argument(
         "--store",
-        type=Path,
+        type=folder,
         default=STORE,
         metavar="FOLDER",
         help=f"where the store is that the model was trained on ({STORE})",
     )
     return parser.parse_args()
+
+
+def folder(text: str) -> Path:
+    """Read the name of a folder; an empty one, as of an unset variable, would mean this one."""
+    if not text:
+        raise argparse.ArgumentTypeError("must name a folder, got nothing")
+    return Path(text)
 
 
 def file_to_write(text: str) -> Path:

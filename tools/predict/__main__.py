@@ -52,14 +52,14 @@ def parse_options() -> argparse.Namespace:
     )
     parser.add_argument("photos", type=named, nargs="+", metavar="PHOTO|FOLDER")
     parser.add_argument(
-        "--model", type=Path, default=MODELS, metavar="FOLDER", help=f"the model ({MODELS})"
+        "--model", type=named, default=MODELS, metavar="FOLDER", help=f"the model ({MODELS})"
     )
     parser.add_argument(
         "--top", type=positive, default=3, metavar="N", help="classes to print for each photo (3)"
     )
     parser.add_argument(
         "--explain",
-        type=Path,
+        type=named,
         metavar="FOLDER",
         help="write a picture for each photo: where the network found the flower",
     )
@@ -74,7 +74,7 @@ def parse_options() -> argparse.Namespace:
 def named(text: str) -> Path:
     """Read a path; an empty one, as of an unset variable, would mean this folder."""
     if not text:
-        raise argparse.ArgumentTypeError("must name a photo or a folder, got nothing")
+        raise argparse.ArgumentTypeError("must name a file or a folder, got nothing")
     return Path(text)
 
 
@@ -95,9 +95,12 @@ def print_table(
     """Print a line per photo: path, then class and probability, the most probable first; unsure."""
     path_width = max((len(printable_name(str(path))) for path in photos), default=0)
     path_width = min(path_width, WIDEST_PATH)
-    class_width = max(map(len, classes))
+    class_width = max(len(printable_name(name)) for name in classes)
     for prediction in predictions:
-        columns = [f"{name:{class_width}} {share:7.2%}" for name, share in prediction.classes]
+        columns = [
+            f"{printable_name(name):{class_width}} {share:7.2%}"
+            for name, share in prediction.classes
+        ]
         mark = ["unsure"] if prediction.is_unsure else []
         print(f"{prediction.path:{path_width}}", *columns, *mark, sep="   ")
 

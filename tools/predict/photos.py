@@ -1,6 +1,7 @@
 """The photos that the command line names, and the most probable classes of each."""
 
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterable, Iterator
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from stages.common.errors import PhotoError
+from stages.common.errors import PhotoError, UserError
 from stages.common.files import write_bytes
 from stages.common.names import is_clutter, printable_name
 from stages.common.reading import read_photo_file
@@ -82,6 +83,9 @@ def read_photo(path: Path, size_px: int) -> npt.NDArray[np.uint8]:
     return decode_photo(content, size_px, LIMITS).pixels
 
 
+PICTURE = re.compile(r"\d{4,}-.*\.png", re.DOTALL)
+"""What the pictures of --explain are called."""
+
 LONGEST_STEM = 40
 """Characters of a photo's name that its picture's name repeats."""
 
@@ -116,6 +120,8 @@ def predict_photos(
     explain : Path, optional
         A folder for a picture of each photo, which shows where the network found the flower.
     """
+    if explain is not None:
+        forget_pictures(explain)
     meta, threshold = classifier.meta, classifier.calibration.threshold
     number = 0
     photos = _decode(paths, meta.image_size_px, rejections)
@@ -132,6 +138,17 @@ def predict_photos(
             best = np.argsort(-row, kind="stable")[:top]
             classes = [(meta.classes[label], float(row[label].round(DECIMALS))) for label in best]
             yield Prediction(printable_name(str(path)), classes, bool(row.max() < threshold))
+
+
+def forget_pictures(folder: Path) -> None:
+    """Remove the pictures that an earlier call left; refuse a folder that holds anything else."""
+    earlier = sorted(folder.iterdir()) if folder.is_dir() else []
+    if other := [path.name for path in earlier if not PICTURE.fullmatch(path.name)]:
+        raise UserError(
+            f"--explain: {folder} holds other files, such as {other[0]}; name a new folder"
+        )
+    for path in earlier:
+        path.unlink()
 
 
 def _explain(

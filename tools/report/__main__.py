@@ -35,6 +35,13 @@ def main() -> None:
         sys.exit(STALE)
 
 
+def named(text: str) -> Path:
+    """Read a path; an empty one, as of an unset variable, would mean this folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("must name a folder, got nothing")
+    return Path(text)
+
+
 def parse_options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
@@ -47,7 +54,7 @@ def parse_options() -> argparse.Namespace:
     strict = f"exit with code {STALE} when dvc.lock is stale"
     parser.add_argument("--strict", action="store_true", help=strict)
     output = f"folder for {PAGE}"
-    parser.add_argument("--output", type=Path, default="report", metavar="FOLDER", help=output)
+    parser.add_argument("--output", type=named, default="report", metavar="FOLDER", help=output)
     return parser.parse_args()
 
 
