@@ -226,7 +226,7 @@ def state() -> Finding:
     if not saved:
         return Finding("ok", f"no training is unfinished; {shared}")
     hours = (time.time() - max(path.stat().st_mtime for path in saved)) / 3600
-    size = sum(path.stat().st_size for path in Path(".train_state").glob("*/*")) / 1e6
+    size = sum(file.stat().st_size for path in saved for file in path.parent.iterdir()) / 1e6
     return Finding(
         "note",
         f"unfinished trainings: {len(saved)} ({size:,.0f} MB, the last {hours:,.1f} h ago); `dvc "

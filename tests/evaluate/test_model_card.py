@@ -36,7 +36,9 @@ def page_of(store: Store, params: Params) -> str:
         }
     )
     calibration = Calibration(weights_sha256="", temperature=0.7, threshold=0.6)
-    return model_card(store, meta_of(store), calibration, figures, predictions, params.prepare)
+    parameters = {"model": params.model.model_dump(), "train": params.train.model_dump()}
+    meta = meta_of(store).model_copy(update={"parameters": parameters})
+    return model_card(store, meta, calibration, figures, predictions, params.prepare)
 
 
 def test_the_page_has_the_counts_and_the_figures(page: str, store: Store) -> None:

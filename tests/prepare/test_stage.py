@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from stages.common import reading
 from stages.common.errors import UserError
 from stages.common.store import open_store
 from stages.drawing import png
@@ -160,14 +161,14 @@ def test_a_photo_that_vanishes_is_rejected(few: Path, tmp_path: Path, monkeypatc
 
 
 def test_a_photo_that_cannot_be_read_is_rejected(few: Path, tmp_path: Path, monkeypatch):
-    whole = Path.read_bytes
+    whole = reading.read_bytes
 
-    def read_bytes(self):
-        if self.name == "003.jpg" and self.parent.name == "rose":
+    def read_bytes(path, *arguments):
+        if path.name == "003.jpg" and path.parent.name == "rose":
             raise PermissionError(errno.EACCES, "Permission denied")
-        return whole(self)
+        return whole(path, *arguments)
 
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    monkeypatch.setattr(reading, "read_bytes", read_bytes)
     outcome = prepared(few, tmp_path / "store")
     assert outcome.rejected.values.tolist() == [
         ["rose/003.jpg", "unreadable_file", "Permission denied"]

@@ -397,7 +397,7 @@ def test_a_wrong_number_of_folds_says_what_is_allowed(
 
 
 def test_a_commit_that_git_cannot_compare_with_is_one_line(run_here: Any) -> None:
-    with pytest.raises(UserError, match=r"^git: .*nowhere"):
+    with pytest.raises(UserError, match=r"^git diff: .*nowhere"):
         changed_files("nowhere", "stages")
 
 

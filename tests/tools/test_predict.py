@@ -14,6 +14,7 @@ import torch
 from PIL import Image, ImageFilter
 
 from stages.common.errors import UserError
+from stages.common.files import write_guarded
 from stages.common.schema import Params
 from stages.common.store import Store, open_store
 from stages.evaluate.predicting import predict as predict_test_split
@@ -36,7 +37,7 @@ def test_an_empty_name_is_no_folder(
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
-    assert "must name a photo or a folder, got nothing" in capsys.readouterr().err
+    assert "must name a file or a folder, got nothing" in capsys.readouterr().err
 
 
 def draw_photo(path: Path, seed: int) -> None:
@@ -190,7 +191,7 @@ def test_a_photo_below_the_models_threshold_is_unsure(
 ) -> None:
     digest = json.loads((model / "model.json").read_text())["weights_sha256"]
     calibration = Calibration(weights_sha256=digest, temperature=5, threshold=threshold)
-    (model / CALIBRATION).write_text(calibration.model_dump_json())
+    write_guarded(model / CALIBRATION, calibration)
     is_unsure = threshold > 0
     table, _ = run(photos / "rose" / "03.jpg")
     assert table.rstrip().endswith("unsure") is is_unsure
@@ -200,7 +201,7 @@ def test_a_photo_below_the_models_threshold_is_unsure(
 
 
 def test_a_calibration_of_other_weights_is_refused(photos: Path, run: Runner, model: Path) -> None:
-    (model / CALIBRATION).write_text(Calibration(weights_sha256="ab").model_dump_json())
+    write_guarded(model / CALIBRATION, Calibration(weights_sha256="ab"))
     with pytest.raises(UserError, match=r"calibration\.json: belongs to other weights; make it"):
         run(photos / "rose" / "03.jpg")
 
@@ -289,7 +290,7 @@ def test_bad_photos_get_a_line_each_and_the_others_are_done(
         "gone.jpg: not found; pass a photo or a folder that exists",
         f"{'a' * 300}: cannot be read: File name too long",
         "no photos: holds no photos; pass a folder that does, or photos",
-        "inner/pipe.jpg: special_file: neither a file nor a folder of photos",
+        "inner/pipe.jpg: special_file: a device, a socket or a pipe",
         "cut.jpg: truncated: Premature end of JPEG file",
         "empty.png: empty: the file has no bytes",
         "text.jpg: not_an_image: none of JPEG, PNG, WEBP, AVIF, BMP, TIFF, GIF",

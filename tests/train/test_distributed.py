@@ -110,7 +110,7 @@ def test_the_stage_resumes_after_a_stop_to_the_same_bytes(
     whole = trained(ours)
     assert set(whole) == {"loss.csv", "model.json", "model.safetensors"}  # nothing of old weights
 
-    stopped = ours.start(*command)
+    stopped = ours.start(*command, FLOWERBED_FRESH="1")
     assert stopped.stdout is not None
     for line in stopped.stdout:
         if line.split()[0] == "2/4":

@@ -1,6 +1,8 @@
 """What the report asks Git: which commit a name means, and what a file holds there."""
 
+import os
 import subprocess
+from pathlib import Path
 
 from stages.common.errors import UserError
 from stages.evaluate.markdown import plain
@@ -82,6 +84,9 @@ def changed_files(commit: str, *paths: str) -> list[str]:
 
 def tracks(path: str) -> bool:
     """Tell whether Git would keep a path: it is in the repository and not ignored."""
+    top = _ask("rev-parse", "--show-toplevel")
+    if not Path(os.path.normpath(Path.cwd() / path)).is_relative_to(top):
+        return False
     return _run("check-ignore", "--quiet", "--", path, no=1).returncode == 1
 
 

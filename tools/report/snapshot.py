@@ -167,6 +167,8 @@ def read_file(
         content = read(path)
         if content is None:
             return None
+        if len(content) > largest(path):
+            raise ValueError(f"has {len(content):,} bytes, more than {largest(path):,}")
         return parse(content)
     except (OSError, ValueError, RecursionError) as error:
         raise ContentError(f"{code(where + path)}: {_describe(error)}") from error
