@@ -18,13 +18,7 @@ from stages.common.workers import worker_pool
 
 
 def draw_garden(folder: Path, garden: Garden, workers: int) -> None:
-    """Write ``<species>/<species>_0001.jpg`` and so on into a folder, with a bar in a terminal.
-
-    Raises
-    ------
-    UserError
-        If a photo cannot be written.
-    """
+    """Write ``<species>/<species>_0001.jpg`` and so on into a folder, with a bar in a terminal."""
     wanted = list(product(SPECIES, range(1, garden.photos_per_species + 1)))
     for species in SPECIES:
         (folder / species).mkdir()

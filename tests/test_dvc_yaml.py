@@ -1,6 +1,7 @@
 """DVC does not follow imports: the folder that a module is in decides which stages rerun."""
 
 import ast
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,13 @@ def test_common_holds_what_prepare_and_train_both_import() -> None:
 def test_prepare_depends_on_all_that_draws_the_garden() -> None:
     drawn_by = closure(ROOT / "garden/__main__.py")
     assert drawn_by - listed("prepare") == set((ROOT / GARDEN).rglob("*.py"))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_vouches_for_what_dvc_records(stage: str) -> None:
+    main = import_module(f"stages.{stage}.__main__")
+    assert set(main.SECTIONS) == set(STAGES[stage]["params"])
+    assert set(main.CODE) == {dep for dep in STAGES[stage]["deps"] if dep.startswith("stages/")}
 
 
 def is_params(node: ast.expr) -> bool:

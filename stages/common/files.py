@@ -36,12 +36,7 @@ Content = TypeVar("Content", bound="Guarded")
 
 
 def check_output_folders() -> None:
-    """Refuse linked folders before the work: DVC fails at them only after a stage has run.
-
-    Raises
-    ------
-    UserError
-    """
+    """Refuse linked folders before the work: DVC fails at them only after a stage has run."""
     for name in OUTPUT_FOLDERS:
         if Path(name).is_symlink():
             raise UserError(
@@ -68,13 +63,7 @@ def readable_os_errors(path: Path) -> Iterator[None]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole: readers see the old content or the new one, never a part.
-
-    Raises
-    ------
-    UserError
-        If the file cannot be written; the old one is then still in place.
-    """
+    """Write a file whole: readers see the old content or the new one, never a part."""
     partial = partial_name(path)
     with readable_os_errors(path):
         if path.exists() and not path.is_file():  # as root, a rename replaces even a device
@@ -119,13 +108,7 @@ def write_guarded(path: Path, content: Guarded) -> None:
 
 
 def read_guarded(path: Path, kind: type[Content], remedy: str) -> Content:
-    """Read a file that the stages wrote, as an instance of its schema.
-
-    Raises
-    ------
-    UserError
-        If it is missing, damaged or of another schema; the message ends with the remedy.
-    """
+    """Read a file that the stages wrote, as an instance of its schema."""
     try:
         content = kind.model_validate_json(read_bytes(path))
     except FileNotFoundError as error:
@@ -153,11 +136,6 @@ def new_folder(path: Path) -> Iterator[Path]:
     A folder that stood at `path` stays until the new one is complete. Killed at any moment, `path`
     is the old folder or the new one; or, between two renames, it is missing, and the next call puts
     the old one back. Where `path` is a link, all this happens where it points.
-
-    Raises
-    ------
-    UserError
-        If the folder cannot be written, or another process is writing beside it.
     """
     path = path.resolve() if path.is_symlink() else path
     partial = partial_name(path)

@@ -45,13 +45,7 @@ class Inputs:
             self._noted |= dict(_stamps(path))
 
     def check(self) -> None:
-        """Refuse to vouch for what has changed.
-
-        Raises
-        ------
-        UserError
-            Which names the first change, and counts the others.
-        """
+        """Refuse to vouch for what has changed."""
         noted, now = self._noted, self._note()
         changed = [name for name in {**noted, **now} if noted.get(name) != now.get(name)]
         if not changed:

@@ -35,13 +35,7 @@ SECTIONS_WITH_STARTS = ("prepare", "train", "evaluate")
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:
-    """Read and check the parameter file.
-
-    Raises
-    ------
-    UserError
-        With one line for each problem of the file.
-    """
+    """Read and check the parameter file."""
     content = read_params(path)
     start = _start(content)
     # Both values of a parameter are checked, also the one that does not count today.

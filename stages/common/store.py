@@ -89,12 +89,6 @@ def open_store(folder: Path = STORE, check_digests: bool = True) -> Store:
     folder : Path
     check_digests : bool
         Whether to read every byte; one of several processes on a machine is enough.
-
-    Raises
-    ------
-    UserError
-        If a file is missing, damaged, or of another schema; the message names the file and how to
-        make it again.
     """
     meta = read_guarded(folder / "meta.json", StoreMeta, _remedy(folder))
     if check_digests:

@@ -104,11 +104,6 @@ class Classifier:
         -------
         float64 array of shape (M, classes)
             Rows sum to 1. A row depends on its photo only, to the last digit.
-
-        Raises
-        ------
-        UserError
-            If the network gives something else than finite numbers.
         """
         rows = np.arange(len(images)) if rows is None else rows
         averages = np.empty((len(rows), len(self.meta.classes)))

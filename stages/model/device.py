@@ -23,11 +23,6 @@ def choose_device(name: str, parameter: str) -> torch.device:
     name : {"auto", "cpu", "cuda", "mps"}
     parameter : str
         The parameter's full name, for the message.
-
-    Raises
-    ------
-    UserError
-        If the device is not there: a run that silently fell back would give other results, late.
     """
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     there = [device for device, is_there in present.items() if is_there] + ["cpu"]

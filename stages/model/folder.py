@@ -58,11 +58,6 @@ def load_classifier(folder: Path, device: torch.device, calibrated: bool = True)
     device : torch.device
     calibrated : bool
         Whether with its calibration.json; without such a file it is as trained.
-
-    Raises
-    ------
-    UserError
-        If a file is missing, damaged or of another schema.
     """
     meta = read_model_meta(folder / "model.json")
     weights = _read_weights(folder / "model.safetensors", meta.weights_sha256)
@@ -91,24 +86,12 @@ def load_classifier(folder: Path, device: torch.device, calibrated: bool = True)
 
 
 def read_model_meta(path: Path) -> ModelMeta:
-    """Read a model.json.
-
-    Raises
-    ------
-    UserError
-        If it is missing, damaged or of another schema.
-    """
+    """Read a model.json."""
     return read_guarded(path, ModelMeta, REMEDY)
 
 
 def read_calibration(path: Path, meta: ModelMeta) -> Calibration:
-    """Read a calibration.json.
-
-    Raises
-    ------
-    UserError
-        If it is damaged, of another schema, or of other weights.
-    """
+    """Read a calibration.json."""
     calibration = read_guarded(path, Calibration, REMEDY_OF_CALIBRATION)
     if calibration.weights_sha256 != meta.weights_sha256:
         raise UserError(f"{path}: belongs to other weights; {REMEDY_OF_CALIBRATION}")

@@ -48,11 +48,6 @@ def build_network(name: str, width: int, classes: int) -> nn.Module:
     width : int
         Channels after flowernet's stem; others have widths of their own.
     classes : int
-
-    Raises
-    ------
-    UserError
-        If there is no network of this name.
     """
     if name == FLOWERNET:
         return build_flowernet(width, classes)

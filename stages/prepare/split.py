@@ -35,11 +35,6 @@ def assign_splits(photos: pd.DataFrame, prepare: Prepare) -> "pd.Series[str]":
         keys.
     prepare : Prepare
         For ``seed``, ``test_fraction``, ``validation_fraction`` and ``fold``.
-
-    Raises
-    ------
-    UserError
-        If a class has too few groups, or a fold other than 0 is asked for with a given test split.
     """
     shares = {"test": prepare.test_fraction, "validation": prepare.validation_fraction}
     shares = {split: share for split, share in shares.items() if split not in set(photos["given"])}

@@ -26,10 +26,13 @@ from stages.train.probe import Probe
 from stages.train.stopping import StopRequest, ignore_signals
 from stages.train.training import Training
 
+SECTIONS = ("model", "train")
+"""What DVC records of params.yaml; CODE is what it records of modules."""
+
 
 def main() -> None:
     """Load the parameters, and train: in this process, or in as many as ``train.processes``."""
-    inputs = Inputs(("model", "train"), CODE)
+    inputs = Inputs(SECTIONS, CODE)
     params = load_params()
     inputs.add(STORE, WEIGHTS / params.model.weights)
     is_fresh()  # a mistake in it is said first

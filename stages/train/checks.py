@@ -14,13 +14,7 @@ SIGNS_OF_FULL_MEMORY = ("out of memory", "can't allocate memory", "not enough me
 
 
 def check_photos(n_photos: int, processes: int) -> None:
-    """Refuse more processes than there are photos to train on.
-
-    Raises
-    ------
-    UserError
-        If a process would be without a photo.
-    """
+    """Refuse more processes than there are photos to train on."""
     if n_photos < processes:
         raise UserError(
             f"params.yaml: train.processes is {processes}, but there are only {n_photos} train "
@@ -40,13 +34,7 @@ def check_compiler() -> None:
 
 @torch.no_grad()
 def check_sizes(network: nn.Module, sizes_px: Iterable[int]) -> None:
-    """Refuse image sizes that the network cannot take: some are made for one size.
-
-    Raises
-    ------
-    UserError
-        With what the network said of the smallest of them.
-    """
+    """Refuse image sizes that the network cannot take: some are made for one size."""
     network.eval()
     weight = next(network.parameters())
     for size_px in sorted(set(sizes_px)):

@@ -110,13 +110,7 @@ class World:
 
 
 def check_processes(processes: int, device: torch.device) -> None:
-    """Refuse more processes on this machine than it has devices for.
-
-    Raises
-    ------
-    UserError
-        If each of them cannot have a GPU of its own.
-    """
+    """Refuse more processes on this machine than it has devices for."""
     present = {"cuda": torch.cuda.device_count(), "mps": 1}.get(device.type, processes)
     if processes > present:
         raise UserError(
@@ -136,11 +130,6 @@ def join_world(expected: int, device: torch.device) -> Iterator[World]:
     """Join the other processes, if there are any; each takes a GPU of its own.
 
     Only the main process prints.
-
-    Raises
-    ------
-    UserError
-        If the launcher started another number of processes than `expected`.
     """
     if not is_launched():
         yield World(device)

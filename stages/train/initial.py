@@ -46,11 +46,6 @@ def build_initial_model(
     """Build the network for a store's classes, with the weights that the parameters ask for.
 
     The device is only asked which precision is fast on it.
-
-    Raises
-    ------
-    UserError
-        If there is no such network, or no such weights.
     """
     network = build_initial_network(params, len(store_meta.classes))
     weights = load_pretrained(params.model)

@@ -52,13 +52,7 @@ def describe_training(
 
 
 def check_same_training(document: dict[str, Any], world: World) -> None:
-    """Refuse to train together with a main process that has other photos, code or versions.
-
-    Raises
-    ------
-    UserError
-        If they differ; it names what does. Devices and processors may differ.
-    """
+    """Refuse to train together with a main process that has other photos, code or versions."""
     of_main = world.broadcast(document)
     other = [name for name in SAME_EVERYWHERE if of_main[name] != document[name]]
     if other:

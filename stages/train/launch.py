@@ -32,11 +32,6 @@ def launch(processes: int) -> None:
     """Run this stage in as many processes, and leave with the exit code of the main one.
 
     The main process has the terminal. What the others say is shown only if one of them fails.
-
-    Raises
-    ------
-    UserError
-        If a process other than the main one failed.
     """
     logging.disable()  # the launcher's own log; what matters is said below
     Thread(target=_end_with_dvc, daemon=True).start()

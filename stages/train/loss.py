@@ -94,13 +94,7 @@ class EpochLoss:
         self.photos += photos
 
     def mean(self) -> float:
-        """Return the mean loss per photo so far; on a GPU, this waits for it.
-
-        Raises
-        ------
-        UserError
-            If the loss of a batch was not finite. The weights are lost from there on.
-        """
+        """Return the mean loss per photo so far; on a GPU, this waits for it."""
         loss_sum, finite_batches = self._sums.tolist()
         if finite_batches < self.batches:
             raise UserError(

@@ -46,13 +46,7 @@ class Pretrained:
 
 
 def load_pretrained(model: Model) -> Pretrained | None:
-    """Return the weights that ``model.weights`` asks for; None for random ones.
-
-    Raises
-    ------
-    UserError
-        If they cannot be had; the message says which file to put where.
-    """
+    """Return the weights that ``model.weights`` asks for; None for random ones."""
     if model.weights == "none":
         return None
     path = WEIGHTS / model.weights
@@ -90,11 +84,6 @@ def load_pretrained_into(network: nn.Module, pretrained: Pretrained) -> frozense
     set of str
         The names of the network's weights that are pretrained now; the head's never are, because
         the classes may be others.
-
-    Raises
-    ------
-    UserError
-        If they are another network's.
     """
     fitting, head, problems = _match(network, pretrained.weights)
     if problems:

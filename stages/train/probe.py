@@ -68,11 +68,6 @@ class Probe:
     runtime : Runtime
     world : World
         Of one process.
-
-    Raises
-    ------
-    UserError
-        If the network does not end in one linear layer.
     """
 
     def __init__(
@@ -198,13 +193,7 @@ class Probe:
 
 
 def linear_head(network: nn.Module, meta: ModelMeta) -> nn.Linear:
-    """Return the linear layer that a network ends in.
-
-    Raises
-    ------
-    UserError
-        If it ends in something else, or does more with the layer's logits.
-    """
+    """Return the linear layer that a network ends in."""
     problem = f"params.yaml: train.epochs is 0, but of {meta.architecture} no head can be fitted"
     remedy = "set train.epochs to at least 1, or choose another network"
     head = network.get_submodule(head_name(network))

@@ -108,13 +108,7 @@ TOLERANCE = 1e-3
 
 
 def check_agreement(content: bytes, classifier: Classifier, store: Store) -> float:
-    """Predict the store's test split with both; return the largest difference of a probability.
-
-    Raises
-    ------
-    UserError
-        If for a photo the classes differ, or a probability by more than `TOLERANCE`.
-    """
+    """Predict the store's test split with both; return the largest difference of a probability."""
     by_torch, by_onnx = predict(classifier, store, "test"), predict_with_onnx(content, store)
     differences = np.abs(by_torch - by_onnx).max(axis=1)
     agree = (by_torch.argmax(axis=1) == by_onnx.argmax(axis=1)) & (differences <= TOLERANCE)

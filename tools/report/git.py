@@ -109,13 +109,7 @@ def _ask(*arguments: str, no: int = 0) -> str:
 
 
 def _run(*arguments: str, no: int = 0) -> subprocess.CompletedProcess[bytes]:
-    """Ask Git; that it cannot tell is an error, and no answer.
-
-    Raises
-    ------
-    UserError
-        If its exit code is neither 0 nor `no`.
-    """
+    """Ask Git; that it cannot tell is an error, and no answer."""
     try:
         result = subprocess.run(["git", *arguments], capture_output=True)
     except FileNotFoundError as error:
