@@ -72,19 +72,20 @@ class Checkpoints:
             lock.release()
 
     def _wait_for_lock(self) -> BaseFileLock:
-        kinds, is_told = [SoftFileLock, FileLock], False
+        lock: BaseFileLock = FileLock(self.folder / "lock")
+        is_told = False
         while True:
             self.folder.mkdir(parents=True, exist_ok=True)  # it may be dropped just now
-            lock: BaseFileLock = kinds[-1](self.folder / "lock")
             try:
                 lock.acquire(timeout=0)
                 return lock
             except (Timeout, FileNotFoundError):
                 pass
             except OSError as error:
-                if error.errno not in NO_LOCKS or len(kinds) == 1:
+                if error.errno not in NO_LOCKS or isinstance(lock, SoftFileLock):
                     raise
-                kinds.pop()  # on a file system without locks, one that is only a file
+                # On a file system without locks, a file that is there is one.
+                lock = SoftFileLock(self.folder / "lock.soft")
                 continue
             if not is_told:
                 print(

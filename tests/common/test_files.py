@@ -1,7 +1,9 @@
 import errno
+import fcntl
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ import pytest
 import stages.evaluate.__main__ as evaluate
 import stages.prepare.__main__ as prepare
 import stages.train.__main__ as train
-from stages.common.errors import UserError
+from stages.common.errors import PhotoError, UserError
 from stages.common.files import new_folder, write_bytes, write_csv, write_json
+from stages.common.reading import read_bytes, read_photo_file
+from stages.train.checkpoints import Checkpoints
 from tests.conftest import ROOT
 
 
@@ -263,3 +267,93 @@ def test_a_linked_folder_is_refused_before_the_work(
         f"{name}: is a link, and DVC keeps nothing behind one; make it a folder again. For "
         "another disk, link data/prepared or the photos, and see `dvc cache dir`"
     )
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS])
+def test_a_share_that_flushes_no_folders_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Its folders answer with a code; what files answer still counts."""
+    whole = os.fsync
+    refuses: list[bool] = []
+
+    def fsync(descriptor: int) -> None:
+        if os.path.isdir(f"/proc/self/fd/{descriptor}") or refuses:  # noqa: PTH112
+            raise OSError(code, os.strerror(code))
+        whole(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with new_folder(tmp_path / "prepared") as folder:
+        write_bytes(folder / "a", b"content")
+    assert (tmp_path / "prepared/a").read_bytes() == b"content"
+    refuses.append(True)
+    with pytest.raises(UserError, match="cannot be written"):
+        write_bytes(tmp_path / "b", b"content")
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_share_without_locks_has_soft_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def flock(*_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    folder = tmp_path / "prepared"
+    busy = pytest.raises(UserError, match="another process is writing")
+    with new_folder(folder), busy, new_folder(folder):
+        pass
+    with new_folder(tmp_path / "prepared"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["prepared"]
+    checkpoints = Checkpoints(tmp_path / "states", {})
+    with checkpoints.locked():
+        checkpoints.save({"step": 1})
+    assert checkpoints.load() == {"step": 1}
+
+
+def fill(content: bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("plant", "message"),
+    [
+        (fill(b"1" * 11), "has over 10 bytes"),
+        (os.mkfifo, "is not a regular file"),
+        (Path.mkdir, "is not a regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "is not a regular file"),
+    ],
+)
+def test_a_file_is_read_without_waiting_and_without_end(
+    tmp_path: Path, plant: Callable[[Path], object], message: str
+) -> None:
+    plant(tmp_path / "file")
+    with pytest.raises(OSError, match=message):
+        read_bytes(tmp_path / "file", 10)
+
+
+@pytest.mark.parametrize(
+    ("plant", "reason"),
+    [
+        (fill(b"1" * 11), "too_many_bytes"),
+        (os.mkfifo, "special_file"),
+        (lambda path: path.symlink_to("/etc/hostname"), "link_outside"),
+        (lambda path: None, "vanished"),
+    ],
+)
+def test_a_photo_that_is_something_else_by_now_is_rejected(
+    tmp_path: Path, plant: Callable[[Path], object], reason: str
+) -> None:
+    plant(tmp_path / "1.jpg")
+    with pytest.raises(PhotoError) as raised:
+        read_photo_file(tmp_path / "1.jpg", 10)
+    assert raised.value.reason == reason
+
+
+def test_a_link_into_dvcs_cache_is_a_photo(tmp_path: Path) -> None:
+    cached = tmp_path / "files/md5/ab" / ("0" * 30)
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(b"photo")
+    (tmp_path / "1.jpg").symlink_to(cached)
+    assert read_photo_file(tmp_path / "1.jpg", 10) == b"photo"

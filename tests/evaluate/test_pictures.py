@@ -180,3 +180,10 @@ def test_a_picture_can_be_opened(store: Store, classifier: Classifier) -> None:
     with Image.open(io.BytesIO(content)) as image:
         assert image.format == "PNG"
         assert image.width == 1072
+
+
+@pytest.mark.parametrize("letters", [20_000, 1_100_000])
+def test_a_caption_of_any_length_is_cut_before_it_is_measured(letters: int) -> None:
+    tiles = [Tile(None, ("x" * letters,))]
+    picture = draw([Section("y" * letters, tiles)], lambda _: np.zeros((1, 1, 3), np.uint8))
+    assert picture.width < 1100

@@ -244,3 +244,12 @@ def test_heic_without_its_package_says_what_to_install(monkeypatch: pytest.Monke
         decode_photo(content, 32, ANY)
     assert refused.value.reason == "unsupported"
     module._can_read_heic.cache_clear()
+
+
+def test_a_jpeg_of_hundreds_of_scans_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last scan again and again: each takes a pass over all pixels."""
+    content = jpeg(1, progressive=True)
+    scan = content[content.rindex(b"\xff\xda") : -2]
+    monkeypatch.setattr(module, "decode_jpeg", lambda *_: pytest.fail("it was decoded"))
+    with pytest.raises(PhotoError, match=r"^damaged: 1,0\d\d scans, which take too long"):
+        decode_photo(content[:-2] + scan * 1000 + content[-2:], 32, Limits(8, 1, 4))
