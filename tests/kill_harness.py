@@ -40,7 +40,7 @@ BY_HAND_PER_ROUND = 4
 SETTINGS = {
     **TINY,
     "train": {**TINY["train"], "epochs": 12},
-    "runtime": {**TINY["runtime"], "save_every_seconds": 0.1},
+    "runtime": {"save_every_seconds": 0.1},
 }
 """Long enough for several kills, with a save every few batches."""
 
