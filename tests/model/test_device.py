@@ -32,7 +32,7 @@ def test_auto_prefers_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_device("cpu", "train.device") == torch.device("cpu")
 
 
-def test_thread_count_is_the_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thread_count_is_the_parameters() -> None:
     before = torch.get_num_threads()
     set_up_torch(1)
     assert torch.get_num_threads() == 1

@@ -342,9 +342,7 @@ def test_folds_of_other_photos_do_not_count_and_a_new_one_is_refused_at_once(
     )
 
 
-def test_weights_changed_in_place_are_other_weights(
-    project: Project, run_here: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_changed_in_place_are_other_weights(project: Project, run_here: Any) -> None:
     weights = project.folder / "data/weights/mine"
     project.set("model", "weights", "mine")
     assert "data/weights/mine" not in digests_here({"model.weights": "mine"})
