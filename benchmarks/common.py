@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from stages.common.errors import UserError
-from stages.common.schema import Params, Runtime, Train
+from stages.common.schema import DRAWN, GARDEN, Params, Runtime, Train
 from stages.common.store import Store
 from stages.model.classifier import Classifier
 from stages.model.device import choose_device
 from stages.train.augment import Augmentation
-from stages.train.data import Positions, load_batches
+from stages.train.data import Positions, load_batches, to_device
 from stages.train.distributed import World
 from stages.train.initial import InitialModel, build_initial_model
 from stages.train.key import device_name
@@ -27,7 +27,7 @@ FAST_INSTRUCTIONS = ("avx2", "avx512_f", "avx512_bf16", "amx_bf16")
 
 def photos_folder(params: Params) -> Path:
     """Return the folder that data/prepared was made from."""
-    folder = Path("data/demo" if params.data.photos == "garden" else params.data.photos)
+    folder = DRAWN if params.data.photos == GARDEN else Path(params.data.photos)
     if not folder.is_dir():
         raise UserError(f"{folder}: not a folder; the tutorial's loop needs one folder per class")
     return folder
@@ -64,7 +64,7 @@ def augmented(
     """Yield the inputs and labels of each batch, on the training's device."""
     workers, device = training.runtime.loader_workers, training.world.device
     for batch in load_batches(training.train_set, batches, workers, training.world):
-        images, labels, positions = (each.to(device, non_blocking=True) for each in batch)
+        images, labels, positions = to_device(batch, device)
         yield augment(images, positions), labels
 
 

@@ -216,12 +216,12 @@ def state() -> Finding:
         if path.is_file() and not path.with_name(FINISHED).exists()
     ]
     with repository() as repo:
-        remote = repo.config["core"].get("remote")
+        remote = printable_name(repo.config["core"].get("remote", ""))
         if remote:
             try:
                 _ = repo.cloud.get_remote().fs.fs  # imports the remote's driver
             except ImportError as error:
-                return Finding("BAD", f"remote {printable_name(remote)}: {error}")
+                return Finding("BAD", f"remote {remote}: {error}")
     shared = f"remote {remote}" if remote else "no remote: `dvc remote add -d NAME PLACE` to share"
     if not saved:
         return Finding("ok", f"no training is unfinished; {shared}")

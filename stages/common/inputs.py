@@ -64,20 +64,26 @@ class Inputs:
         params = read_params()
         for name in self._sections:
             notes |= dict(_leaves(params, name.split("."), f"{PARAMS_FILE}: "))
-        for module in modules(self._code):
-            name = module.relative_to(PROJECT).as_posix()
+        for name, digest in code_digests(self._code).items():
             # Python has read it already: what was saved since then is not what runs.
-            is_older = module.stat().st_mtime <= STARTED
-            notes[name] = hashlib.sha256(module.read_bytes()).hexdigest() if is_older else object()
+            is_older = (PROJECT / name).stat().st_mtime <= STARTED
+            notes[name] = digest if is_older else object()
         for path in self._data:
             notes |= dict(_stamps(path))
         return notes
 
 
-def modules(code: Iterable[str]) -> Iterator[Path]:
-    """Give the files of modules and of folders of modules, named from the project's folder."""
-    for path in (PROJECT / name for name in code):
-        yield from [path] if path.is_file() else sorted(path.rglob("*.py"))
+def code_digests(code: Iterable[str]) -> dict[str, str]:
+    """Return the sha256 of modules, and of all in folders, named from the project's folder."""
+    return {
+        module.relative_to(PROJECT).as_posix(): hashlib.sha256(module.read_bytes()).hexdigest()
+        for name in code
+        for module in _modules(PROJECT / name)
+    }
+
+
+def _modules(path: Path) -> list[Path]:
+    return [path] if path.is_file() else sorted(path.rglob("*.py"))
 
 
 def _leaves(tree: Any, path: list[str], prefix: str) -> Iterator[tuple[str, Any]]:

@@ -72,21 +72,11 @@ class Checkpoints:
             lock.release()
 
     def _wait_for_lock(self) -> BaseFileLock:
-        lock: BaseFileLock = FileLock(self.folder / "lock")
         is_told = False
         while True:
             self.folder.mkdir(parents=True, exist_ok=True)  # it may be dropped just now
-            try:
-                lock.acquire(timeout=0)
-                return lock
-            except (Timeout, FileNotFoundError):
-                pass
-            except OSError as error:
-                if error.errno not in NO_LOCKS or isinstance(lock, SoftFileLock):
-                    raise
-                # On a file system without locks, a file that is there is one.
-                lock = SoftFileLock(self.folder / "lock.soft")
-                continue
+            with suppress(Timeout, FileNotFoundError):
+                return _lock(self.folder)
             if not is_told:
                 print(
                     f"{self._owner()} is already running this training: waiting for it to end",
@@ -180,6 +170,20 @@ def _without_digest(file: bytes) -> bytes:
     return content
 
 
+def _lock(folder: Path) -> BaseFileLock:
+    """Lock the folder of a training, or raise Timeout at once if another process has it."""
+    lock: BaseFileLock = FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except OSError as error:  # Timeout, which is one, has no number
+        if error.errno not in NO_LOCKS:
+            raise
+        # On a file system without locks, a file that is there is one.
+        lock = SoftFileLock(folder / "lock.soft")
+        lock.acquire(timeout=0)
+    return lock
+
+
 def _drop_oldest(newest: Path) -> None:
     """Remove the oldest checkpoints."""
     others = [folder for folder in newest.parent.iterdir() if folder.is_dir() and folder != newest]
@@ -190,8 +194,10 @@ def _drop_oldest(newest: Path) -> None:
 
 def _drop(folder: Path) -> None:
     """Remove the checkpoints of a training, unless it is running."""
-    with suppress(OSError), FileLock(folder / "lock", timeout=0):
+    with suppress(OSError):
+        lock = _lock(folder)
         shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
 
 
 def _last_saved(folder: Path) -> float:

@@ -1,6 +1,5 @@
 """What a training depends on. With the same key it ends in the same bytes, up to two processes."""
 
-import hashlib
 import os
 from importlib.metadata import version
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import torch
 
 from stages.common.errors import UserError
-from stages.common.inputs import PROJECT, modules
+from stages.common.inputs import code_digests
 from stages.common.schema import Params
 from stages.common.store import Store
 from stages.model.device import CPU_CAPS
@@ -41,7 +40,7 @@ def describe_training(
         "train": params.train.model_dump(exclude=AS_THEY_TURN_OUT),
         "store": {"images": store.meta.images_sha256, "manifest": store.meta.manifest_sha256},
         "weights": model.weights_sha256,
-        "code": code_digests(),
+        "code": code_digests(CODE),
         "torch": torch.__version__,
         "libraries": {name: version(name) for name in libraries},
         "precision": model.meta.precision,
@@ -71,11 +70,3 @@ def cpu_features() -> list[str]:
     """Return the names of the CPU's instruction sets."""
     features = torch.cpu.get_capabilities()
     return sorted(name for name, value in features.items() if value is True)
-
-
-def code_digests() -> dict[str, str]:
-    """Return the sha256 of every module that train imports."""
-    return {
-        module.relative_to(PROJECT).as_posix(): hashlib.sha256(module.read_bytes()).hexdigest()
-        for module in modules(CODE)
-    }

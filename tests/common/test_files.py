@@ -16,7 +16,7 @@ import stages.train.__main__ as train
 from stages.common.errors import PhotoError, UserError
 from stages.common.files import new_folder, write_bytes, write_csv, write_json
 from stages.common.reading import read_bytes, read_photo_file
-from stages.train.checkpoints import Checkpoints
+from stages.train.checkpoints import KEYS_KEPT, Checkpoints
 from tests.conftest import ROOT
 
 
@@ -310,6 +310,10 @@ def test_a_share_without_locks_has_soft_ones(
     with checkpoints.locked():
         checkpoints.save({"step": 1})
     assert checkpoints.load() == {"step": 1}
+    for number in range(KEYS_KEPT):
+        with Checkpoints(tmp_path / "states", {"key": number}).locked():
+            pass
+    assert not checkpoints.folder.exists()  # also there, the oldest goes
 
 
 def fill(content: bytes) -> Callable[[Path], object]:

@@ -171,7 +171,7 @@ def test_a_second_trainer_waits_and_says_so_once(tmp_path: Path) -> None:
         "import sys\nfrom pathlib import Path\nfrom stages.train.checkpoints import Checkpoints\n"
         f"checkpoints = Checkpoints(Path({str(tmp_path)!r}), {KEY!r})\n"
         "with checkpoints.locked():\n"
-        "    print('locked', flush=True)\n    input()\n    checkpoints.remove()\n"
+        "    print('locked', flush=True)\n    input()\n    checkpoints.clear()\n"
     )
 
     def trainer() -> "subprocess.Popen[str]":

@@ -61,6 +61,7 @@ from tools.report.snapshot import (
     read_predictions,
     read_yaml,
 )
+from tools.report.staleness import dvc_status
 
 FOLDER = Path("metrics/crossval")
 FRACTION = "prepare.test_fraction"
@@ -170,15 +171,11 @@ def check_experiments_see(photos: str) -> None:
             f"{PARAMS_FILE}: data.photos: experiments see only what Git or DVC tracks, and not "
             f"{plain(photos)}; `dvc add` it and `git add` its .dvc file, or name an absolute path"
         )
-    # Imported here, because it takes seconds.
-    from dvc.repo import Repo
-
-    with Repo() as repo:
-        if repo.status(targets=["prepare"]):
-            raise UserError(
-                f"{STORE} is behind the photos or the parameters; `dvc repro prepare`, then run "
-                "the same command again"
-            )
+    if dvc_status("prepare"):
+        raise UserError(
+            f"{STORE} is behind the photos or the parameters; `dvc repro prepare`, then run the "
+            "same command again"
+        )
 
 
 def run_fold(fold: int, recipe: Recipe) -> FoldRun:

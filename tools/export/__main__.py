@@ -18,6 +18,7 @@ from stages.common.store import STORE, open_store
 from stages.evaluate.predicting import check_fit
 from stages.model.device import set_up_torch
 from stages.model.folder import load_classifier
+from tools.options import named
 
 REFERENCE = Path(__file__).with_name("reference.py")
 """A program of its own, which is copied: it imports nothing of the project."""
@@ -55,25 +56,18 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tools.export", description="Write the trained model as one ONNX file."
     )
-    parser.add_argument("model", type=folder, metavar="MODEL", help="the model's folder: models")
+    parser.add_argument("model", type=named, metavar="MODEL", help="the model's folder: models")
     parser.add_argument(
         "--onnx", type=file_to_write, required=True, metavar="FILE", help="what to write"
     )
     parser.add_argument(
         "--store",
-        type=folder,
+        type=named,
         default=STORE,
         metavar="FOLDER",
         help=f"where the store is that the model was trained on ({STORE})",
     )
     return parser.parse_args()
-
-
-def folder(text: str) -> Path:
-    """Read the name of a folder; an empty one, as of an unset variable, would mean this one."""
-    if not text:
-        raise argparse.ArgumentTypeError("must name a folder, got nothing")
-    return Path(text)
 
 
 def file_to_write(text: str) -> Path:

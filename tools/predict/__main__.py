@@ -18,6 +18,7 @@ from stages.common.errors import UserError, run_stage
 from stages.common.names import printable_name
 from stages.model.device import choose_device, set_up_torch
 from stages.model.folder import MODELS, load_classifier
+from tools.options import named
 from tools.predict.photos import Prediction, Rejections, find_photos, predict_photos
 
 
@@ -69,13 +70,6 @@ def parse_options() -> argparse.Namespace:
         "--csv", action="store_true", help="print path, rank, class, probability, unsure"
     )
     return parser.parse_args()
-
-
-def named(text: str) -> Path:
-    """Read a path; an empty one, as of an unset variable, would mean this folder."""
-    if not text:
-        raise argparse.ArgumentTypeError("must name a file or a folder, got nothing")
-    return Path(text)
 
 
 def positive(text: str) -> int:

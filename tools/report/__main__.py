@@ -11,6 +11,7 @@ from pathlib import Path
 
 from stages.common.errors import run_stage
 from stages.common.files import write_bytes
+from tools.options import named
 from tools.report.comparison import compare_with_base
 from tools.report.page import give_verdict, write_page
 
@@ -33,13 +34,6 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(STALE)
-
-
-def named(text: str) -> Path:
-    """Read a path; an empty one, as of an unset variable, would mean this folder."""
-    if not text:
-        raise argparse.ArgumentTypeError("must name a folder, got nothing")
-    return Path(text)
 
 
 def parse_options() -> argparse.Namespace:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 import pandas as pd
 from pydantic import BaseModel, BeforeValidator, TypeAdapter, ValidationError
 
+from stages.common.errors import UserError
 from stages.common.reading import read_bytes
 from stages.common.store import STORE
 from stages.common.yaml12 import parse_yaml
@@ -40,7 +41,7 @@ Reader = Callable[[str], bytes | None]
 T = TypeVar("T")
 
 
-class ContentError(Exception):
+class ContentError(UserError):
     """A file that can't be used; the message names file and problem, ready for the page."""
 
 

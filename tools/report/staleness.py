@@ -44,7 +44,7 @@ def check_staleness(params: dict[str, Any] | None) -> Staleness:
     if not Path("dvc.yaml").is_file():
         raise UserError("dvc.yaml: not found; run from the project's folder")
     try:
-        status = _dvc_status()
+        status = _status_of_all()
         runs = {stage: _last_run(stage) for stage in status}
     except ContentError as error:
         return Staleness({"all stages": [f"{error}; remove that file"]})
@@ -64,14 +64,16 @@ def check_staleness(params: dict[str, Any] | None) -> Staleness:
     frozen = {
         stage: [
             name
-            for name, value in run.params.get(PARAMS_FILE.name, {}).items()
+            for name, value in (runs.get(stage) or Run()).params.get(PARAMS_FILE.name, {}).items()
             if params and params.get(name) != value
         ]
-        for stage, run in runs.items()
-        if run and stage in _frozen_stages()
+        for stage in _frozen_stages()
     }
-    frozen = {stage: names for stage, names in frozen.items() if names}
-    return Staleness({stage: why for stage, why in stale.items() if why}, list(unchecked), frozen)
+    return Staleness(
+        {stage: why for stage, why in stale.items() if why},
+        list(unchecked),
+        {stage: names for stage, names in frozen.items() if names},
+    )
 
 
 def _why(
@@ -124,14 +126,14 @@ def _last_run(stage: str) -> Run | None:
     return (read_file(str(lock), read_lock) or {}).get(name)
 
 
-def _dvc_status() -> dict[str, list[Any]]:
-    """Return what `dvc status` says of the stages in dvc.yaml and of those before them."""
+def dvc_status(target: str, with_deps: bool = False) -> dict[str, list[Any]]:
+    """Return what `dvc status` says of a stage or of a file's stages; of a fresh one, nothing."""
     # Imported here, because it takes seconds.
     from dvc.repo import Repo
 
     try:
         with Repo() as repo:
-            status: dict[str, list[Any]] = repo.status(targets=["dvc.yaml"], with_deps=True)
+            status: dict[str, list[Any]] = repo.status(targets=[target], with_deps=with_deps)
     except Exception as error:  # on odd content, DVC fails in all kinds of ways
         problem = first_line(error) or type(error).__name__
         problem += getattr(error, "hint", "")  # (possible merge conflicts)
@@ -140,6 +142,12 @@ def _dvc_status() -> dict[str, list[Any]]:
         raise UserError(
             f"DVC can't read the pipeline: {plain(problem, 200)}; try `dvc status`"
         ) from error
+    return status
+
+
+def _status_of_all() -> dict[str, list[Any]]:
+    """Return the status of the stages in dvc.yaml, and of those before them."""
+    status = dvc_status("dvc.yaml", with_deps=True)
     if _stages() == {}:  # of none, `dvc status` says that all is up to date
         raise UserError("dvc.yaml: holds no stages; `git checkout dvc.yaml` brings them back")
     ran = list(read_file("dvc.lock", read_lock) or {})  # each after what it needs
