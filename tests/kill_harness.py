@@ -6,6 +6,7 @@ a stage is killed on the way, by turns at one of its writes, fsyncs and renames 
 Then stages are run by hand, over the outputs that are there and that DVC would have removed, and
 killed at a rename or an unlink: no folder may be half of itself. After each round all outputs are
 compared, byte by byte, with those of the undisturbed run.
+Once a round and stage DVC is killed instead, between the stage's end and what dvc.lock says of it.
 SIGTERM and SIGINT are sent to the trainer alone, for the other stages end at once on them.
 """
 
@@ -13,6 +14,7 @@ import argparse
 import itertools
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -49,7 +51,8 @@ SETTINGS = {
 class Kill:
     """How a stage ends: at the point of this number, or after so many seconds; by which signal.
 
-    It is run by DVC, or by hand.
+    It is run by DVC, or by hand. With `of_dvc` the stage ends well, and DVC is killed so many
+    seconds later.
     """
 
     stage: str
@@ -57,6 +60,7 @@ class Kill:
     seconds: float = 0.0
     signal_number: signal.Signals = signal.SIGKILL
     by_hand: bool = False
+    of_dvc: bool = False
 
 
 class Harness:
@@ -66,6 +70,7 @@ class Harness:
         self.project = make_project(folder / "flowerbed", SETTINGS)
         self.random = random.Random(seed)
         log = folder / "points.csv"
+        self.ended = folder / "ended.csv"
         self.project.extra = KILL_POINTS
         start = time.monotonic()
         self.project.run("dvc", "repro", KILL_LOG=str(log))
@@ -106,19 +111,39 @@ class Harness:
         """Choose a moment: seconds after the stage's start, early enough for one that resumes."""
         return self.durations[stage] * self.random.uniform(0.1, 0.7)
 
+    def after_stage(self, stage: str) -> Kill:
+        """Kill DVC after a stage's end, early enough that its dvc.lock is not yet complete."""
+        return Kill(stage, seconds=self.random.uniform(0, 0.3), of_dvc=True)
+
     def attempt(self, kill: Kill) -> bool:
         """Run ``dvc repro``, or the stage, with a kill on its way; tell whether the kill came."""
         when = {"KILL_AT": str(kill.point)} if kill.point else {"KILL_AFTER": str(kill.seconds)}
         who = {"KILL_STAGE": kill.stage, "KILL_SIGNAL": kill.signal_number.name}
+        if kill.of_dvc:
+            self.ended.unlink(missing_ok=True)
+            when = {"KILL_LOG": str(self.ended)}
         by_hand = (sys.executable, "-m", MODULES[kill.stage])
         process = self.project.start(*by_hand if kill.by_hand else ("dvc", "repro"), **who, **when)
+        if kill.of_dvc:
+            self.await_end(kill.stage, process)
+            time.sleep(kill.seconds)
+            process.kill()
         printed, _ = process.communicate()
         if "Traceback" in printed and kill.signal_number != signal.SIGINT:  # that may hit an import
             sys.exit(f"{kill}: a traceback\n{printed}")
         return process.returncode != 0
 
+    def await_end(self, stage: str, process: "subprocess.Popen[str]") -> None:
+        """Wait until a stage has noted its end, or DVC ends without running it."""
+        while process.poll() is None:
+            if self.ended.is_file() and f"\n{stage},0," in self.ended.read_text():
+                return
+            time.sleep(0.01)
+
     def describe(self, kill: Kill) -> str:
         """Say in a word or two when a kill comes."""
+        if kill.of_dvc:
+            return "DVC, after it"
         if not kill.point:
             return "some moment"
         points = self.points_by_hand if kill.by_hand else self.points
@@ -186,12 +211,18 @@ def main() -> None:
         print(f"{len(harness.points)} points; uninterrupted in {harness.seconds:.0f} s", flush=True)
         if number == signal.SIGKILL:
             plans = {stage: harness.plan(stage) for stage in STAGES}
-            schedule = [stage for stage in STAGES for _ in range(PER_ROUND[stage])]
             by_hand = harness.plan_by_hand()
         rounds = 0
         while sum(harness.fired.values()) < options.kills:
             if number == signal.SIGKILL:
-                kills = [next(plans[stage]) for stage in schedule]
+                kills = [
+                    kill
+                    for stage in STAGES
+                    for kill in (
+                        *itertools.islice(plans[stage], PER_ROUND[stage]),
+                        harness.after_stage(stage),
+                    )
+                ]
             else:
                 kills = [
                     Kill("train", seconds=harness.moment("train"), signal_number=number)
