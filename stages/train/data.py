@@ -1,6 +1,8 @@
 """Batches of photos, gathered at once: from the store's memory map, or from a GPU's own memory."""
 
+import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from stages.common.errors import first_line
 from stages.common.store import Split, Store
 from stages.common.workers import start_worker
 from stages.train.distributed import World
@@ -134,13 +137,26 @@ def load_batches(
     """
     on_gpu = isinstance(dataset, GpuDataset)
     shards = [world.shard(batch) for batch in batches]
+    ahead = 2 * max(map(len, shards), default=0) * dataset.images[0].nbytes  # of each worker
+    workers = 0 if on_gpu or not _can_share(workers * ahead) else workers
     return DataLoader(
         dataset,
         sampler=[shard for shard in shards if len(shard)],
         batch_size=None,  # the sampler's items are batches already
-        num_workers=0 if on_gpu else workers,
+        num_workers=workers,
         worker_init_fn=start_worker,
         pin_memory=world.device.type == "cuda" and not on_gpu,
-        timeout=SECONDS_TO_WAIT if workers and not on_gpu else 0,
+        timeout=SECONDS_TO_WAIT if workers else 0,
         generator=torch.Generator(),  # else it would draw its seed from the global random state
     )
+
+
+@cache
+def _can_share(count: int) -> bool:
+    """Tell whether processes can share so many bytes here, and say so once where they cannot."""
+    try:
+        torch.empty(count + 1, dtype=torch.uint8).share_memory_()  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        print(f"no loader workers: {first_line(error)} (is /dev/shm small?)", file=sys.stderr)
+        return False
+    return True

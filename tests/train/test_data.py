@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from stages.common.store import Store
+from stages.train import data
 from stages.train.data import GpuDataset, SplitDataset, load_batches, split_into_batches
 from stages.train.distributed import World
 
@@ -33,6 +34,24 @@ def test_loader_workers_change_no_batch(store: Store, workers: int) -> None:
     helped = list(load_batches(dataset, split_into_batches(order, 16), workers, ALONE))
     for ours, theirs in zip(alone, helped, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_without_shared_memory_batches_are_gathered_here(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def deny(_: torch.Tensor) -> None:
+        raise RuntimeError("unable to open shared memory object: Permission denied (13)")
+
+    data._can_share.cache_clear()
+    monkeypatch.setattr(torch.Tensor, "share_memory_", deny)
+    dataset = SplitDataset.of(store, "train")
+    for _ in range(2):
+        loader = load_batches(dataset, split_into_batches(np.arange(40), 16), 2, ALONE)
+        assert (loader.num_workers, len(list(loader))) == (0, 3)
+    data._can_share.cache_clear()
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("no loader workers: unable to open shared memory")
 
 
 def test_a_loader_draws_nothing_from_the_global_random_state(store: Store) -> None:
