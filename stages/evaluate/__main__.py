@@ -4,6 +4,7 @@ From models, data/prepared and metrics/loss.csv to models/calibration.json, the 
 models/README.md, data/test_probabilities.csv for tools/crossval and, in metrics/,
 
     evaluation.json     the figures
+    classes.csv         photos and figures of each class
     predictions.csv     a row per test photo
     calibration.csv     confidence against accuracy, a row per bin of confidences
     coverage.csv        accuracy among the photos that are answered, by their share
@@ -45,6 +46,7 @@ from stages.evaluate.predicting import (
     check_trained_with,
     predict,
     tabulate,
+    tabulate_classes,
     tabulate_probabilities,
     with_second_view,
 )
@@ -98,9 +100,10 @@ def main() -> None:
     epochs = count_epochs(params.train.epochs)
     augmented = draw_augmented(store, classifier.meta, params.train, epochs)
     write_bytes(METRICS / "augmented.png", png(augmented))
-    write_json(METRICS / "evaluation.json", dict(sorted(evaluation.items())))
     card = model_card(store, classifier.meta, calibration, evaluation, predictions, params.prepare)
     write_bytes(MODELS / "README.md", card.encode())
+    write_csv(METRICS / "classes.csv", tabulate_classes(store, evaluation.pop("classes")))
+    write_json(METRICS / "evaluation.json", dict(sorted(evaluation.items())))
     print(
         f"test accuracy {evaluation['accuracy']:.1%} of {evaluation['images']} photos "
         f"(95 % interval {evaluation['accuracy_low']:.1%} to {evaluation['accuracy_high']:.1%}, "

@@ -4,7 +4,10 @@ A stranger may choose the names of classes, photos and parameters; people read t
 in a comment on a pull request and on the model's page. So each passes through `code` or `plain`.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+
+import pandas as pd
 
 from stages.common.names import printable_name
 
@@ -53,6 +56,13 @@ def table(
     if rows[most:]:
         lines += ["", f"and {plural(len(rows) - most, f'more {noun}')}."]
     return "\n".join(lines)
+
+
+def count_confusions(predictions: pd.DataFrame) -> dict[tuple[str, str], int]:
+    """Count the test photos of each class that are taken for another, the most frequent first."""
+    pairs = zip(predictions["actual"], predictions["predicted"], strict=True)
+    counts = Counter(sorted(pair for pair in pairs if pair[0] != pair[1]))
+    return dict(counts.most_common())
 
 
 def listed(items: Iterable[str], most: int = 10) -> str:

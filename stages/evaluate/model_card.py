@@ -12,11 +12,14 @@ import pandas as pd
 from stages.common.schema import Prepare
 from stages.common.store import SPLITS, Store
 from stages.evaluate.calibration import FEWEST_PHOTOS
-from stages.evaluate.markdown import code, table
+from stages.evaluate.markdown import code, count_confusions, table
 from stages.model.classifier import Calibration, ModelMeta
 
 MOST_CLASSES = 100
 """Rows of a table; a page of thousands is not read."""
+
+MOST_PAIRS = 10
+"""Of classes, one taken for the other."""
 
 FEW_PHOTOS = 50
 """A class with fewer photos to learn from is named as a limit."""
@@ -98,16 +101,10 @@ def class_table(evaluation: dict[str, Any]) -> str:
 
 
 def _confusions(predictions: pd.DataFrame) -> list[str]:
-    wrong = predictions[predictions["actual"] != predictions["predicted"]]
-    if wrong.empty:
-        return []
-    pairs = wrong.groupby(["actual", "predicted"]).size().reset_index(name="photos")
-    most = pairs.sort_values("photos", ascending=False, kind="stable").head(3)
-    shown = [
-        f"{code(row.actual)} taken for {code(row.predicted)} ({row.photos})"
-        for row in most.itertuples()
-    ]
-    return [f"Most frequent mistakes: {', '.join(shown)}."]
+    pairs = count_confusions(predictions)
+    rows = [[code(one), code(other), f"{photos:,}"] for (one, other), photos in pairs.items()]
+    header = ["class", "taken for", "photos"]
+    return [table(header, rows, "pair", 2, MOST_PAIRS)] if rows else []
 
 
 def _limits(store: Store, evaluation: dict[str, Any], calibration: Calibration) -> Iterable[str]:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import torch
 
 from stages.common.errors import UserError, first_line
 from stages.common.schema import Params
-from stages.common.store import STORE, Split, Store
+from stages.common.store import SPLITS, STORE, Split, Store
 from stages.model.classifier import (
     Calibration,
     Classifier,
@@ -108,6 +109,13 @@ def tabulate(store: Store, probabilities: Probabilities) -> pd.DataFrame:
             "confidence": probabilities.max(axis=1).round(DECIMALS),
         }
     )
+
+
+def tabulate_classes(store: Store, figures: dict[str, Any]) -> pd.DataFrame:
+    """Return a row per class: its photos in each split, and its figures on the test split."""
+    photos = pd.DataFrame(store.meta.counts).reindex(store.meta.classes, columns=SPLITS)
+    scores = pd.DataFrame.from_dict(figures, orient="index").drop(columns="support")
+    return photos.join(scores).rename_axis("class").reset_index()
 
 
 def tabulate_probabilities(

@@ -1,7 +1,7 @@
 """Photos to the store.
 
 Reads the photos that ``data.photos`` names; those of the built-in garden are drawn first. Writes
-data/prepared, metrics/prepare.json and metrics/photos.png.
+data/prepared and, in metrics/, prepare.json, photos.csv and photos.png.
 
 Run it with ``python -m stages.prepare``, or through ``dvc repro``.
 """
@@ -9,14 +9,14 @@ Run it with ``python -m stages.prepare``, or through ``dvc repro``.
 from pathlib import Path
 
 from stages.common.errors import run_stage
-from stages.common.files import check_output_folders, new_folder, write_bytes, write_json
+from stages.common.files import check_output_folders, new_folder, write_bytes, write_csv, write_json
 from stages.common.inputs import Inputs
 from stages.common.params import load_params
 from stages.common.schema import DRAWN, GARDEN
 from stages.common.store import STORE
 from stages.common.workers import run_module
 from stages.drawing import png
-from stages.prepare.stage import describe, prepare_store, summarize
+from stages.prepare.stage import describe, list_taken, prepare_store, summarize
 
 SECTIONS = ("data", "garden", "model.weights", "prepare")
 CODE = (
@@ -30,6 +30,7 @@ CODE = (
 
 SUMMARY = Path("metrics/prepare.json")
 PICTURE = Path("metrics/photos.png")
+TAKEN = Path("metrics/photos.csv")
 
 
 def main() -> None:
@@ -45,10 +46,10 @@ def main() -> None:
     inputs.add(photos)
     with new_folder(STORE) as folder:
         outcome = prepare_store(photos, params.prepare, folder)
-        summary = summarize(outcome)
-        write_json(SUMMARY, summary)
+        write_json(SUMMARY, summarize(outcome))
+        write_csv(TAKEN, list_taken(outcome))
         write_bytes(PICTURE, png(outcome.picture))
-    print(describe(summary, outcome.notes), flush=True)
+    print(describe(outcome), flush=True)
     inputs.check()
 
 

@@ -10,7 +10,9 @@ from stages.drawing import PER_ROW, Section, Tile, draw
 from stages.prepare.array import ArrayFile
 
 CLASS_TILES = 60
-MOST_CLASSES = 30
+MOST_SECTIONS = 12
+"""Classes with a section of their own; of more, a photo each."""
+MOST_CLASSES = 8 * PER_ROW
 TILES_PER_REASON = 4
 MOST_REJECTED = 3 * PER_ROW
 MOST_ALIKE = 3 * PER_ROW
@@ -36,16 +38,26 @@ def contact_sheet(
 def _classes(accepted: pd.DataFrame) -> list[Section]:
     """Choose photos by their content's hash: at random, but the same ones when data grow."""
     classes = accepted.groupby("class")
+    if len(classes) > MOST_SECTIONS:
+        return [_many_classes(accepted)]
     count = max(2, min(PER_ROW, CLASS_TILES // len(classes)))
     sections = []
-    for name, photos in list(classes)[:MOST_CLASSES]:
+    for name, photos in classes:
         chosen = photos.sort_values("content_key").head(count)
         tiles = [Tile(number) for number in chosen["number"]]
         sections.append(Section(f"{name}: {len(photos)}", tiles))
-    more = len(classes) - MOST_CLASSES
-    if more > 0:
-        sections.append(Section(f"and {more} more classes", []))
     return sections
+
+
+def _many_classes(accepted: pd.DataFrame) -> Section:
+    """Show one photo of each class, with its name."""
+    photos = accepted.groupby("class").size()
+    first = accepted.sort_values("content_key").groupby("class").head(1).sort_values("class")
+    tiles = [
+        Tile(number, (name, f"{photos[name]:,} photos"))
+        for number, name in _rows(first.head(MOST_CLASSES), "number", "class")
+    ]
+    return Section(f"classes: {_of(len(tiles), len(photos))}", tiles)
 
 
 def _rejected(photos: pd.DataFrame, rejected: pd.DataFrame) -> Section:

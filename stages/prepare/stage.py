@@ -1,6 +1,5 @@
 """From a source of photos to the finished store, in one readable chain, and its summary."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from PIL import Image
 from stages.common.errors import about
 from stages.common.files import readable_os_errors
 from stages.common.schema import Prepare
+from stages.common.store import SPLITS
 from stages.common.workers import cores
 from stages.photos.photo import Limits
 from stages.prepare.array import ArrayFile
@@ -32,6 +32,12 @@ from stages.prepare.listing import Listing, list_photos
 from stages.prepare.sheet import contact_sheet
 from stages.prepare.split import assign_splits
 from stages.prepare.writing import count, write_store
+
+DIGITS = 12
+"""Of a SHA-256, which tell the photos of a data set apart."""
+
+MOST_NAMED = 12
+"""Classes that are named one by one."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,16 @@ def _rejected(listing: Listing, photos: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([by_name, by_content]).sort_values(columns).reset_index(drop=True)
 
 
+def list_taken(outcome: Outcome) -> pd.DataFrame:
+    """Return the content of metrics/photos.csv, whose diff shows a reviewer each photo's change.
+
+    Its order is that of the contents, so a photo stays on its line under another name or label.
+    """
+    taken = outcome.accepted[["path", "class", "split"]]
+    taken = taken.assign(sha256=outcome.accepted["sha256"].str[:DIGITS])
+    return taken.sort_values(["sha256", "path"])
+
+
 def summarize(outcome: Outcome) -> dict[str, Any]:
     """Return the content of metrics/prepare.json: nested dicts, which a metrics diff can follow."""
     reasons = outcome.rejected["reason"].value_counts().sort_index()
@@ -125,7 +141,7 @@ def summarize(outcome: Outcome) -> dict[str, Any]:
         "accepted": accepted,
         "rejected": rejected,
         "skipped": outcome.skipped,
-        "photos": count(outcome.accepted, outcome.classes),
+        "photos": {split: int((outcome.accepted["split"] == split).sum()) for split in SPLITS},
         "rejected_by_reason": {str(reason): int(number) for reason, number in reasons.items()},
         "near_duplicates": _near_duplicates(outcome.accepted),
     }
@@ -142,13 +158,14 @@ def _near_duplicates(accepted: pd.DataFrame) -> dict[str, int]:
     }
 
 
-def describe(summary: dict[str, Any], notes: Sequence[str] = ()) -> str:
+def describe(outcome: Outcome) -> str:
     """Return the summary as a few lines to print."""
+    summary = summarize(outcome)
     counts = "scanned {scanned} = accepted {accepted} + rejected {rejected} + skipped {skipped}"
     lines = [counts.format(**summary)]
     lines += [
-        f"{split}: " + ", ".join(f"{name} ({number})" for name, number in classes.items())
-        for split, classes in summary["photos"].items()
+        f"{split}: {_describe_classes(classes)}"
+        for split, classes in count(outcome.accepted, outcome.classes).items()
     ]
     lines += [
         f"rejected: {number} {reason}" for reason, number in summary["rejected_by_reason"].items()
@@ -158,4 +175,15 @@ def describe(summary: dict[str, Any], notes: Sequence[str] = ()) -> str:
         f"near-duplicates: {near['photos']} photos in {near['groups']} groups, "
         f"{near['groups_across_classes']} of them across classes"
     )
-    return "\n".join([*lines, *(f"note: {note}" for note in notes)])
+    return "\n".join([*lines, *(f"note: {note}" for note in outcome.notes)])
+
+
+def _describe_classes(photos: dict[str, int]) -> str:
+    """Name the classes and their photos; of many, those with the fewest and the most."""
+    if len(photos) <= MOST_NAMED:
+        return ", ".join(f"{name} ({number:,})" for name, number in photos.items())
+    fewest, most = (choose(photos, key=photos.__getitem__) for choose in (min, max))
+    return (
+        f"{sum(photos.values()):,} photos of {len(photos):,} classes, from {fewest} "
+        f"({photos[fewest]:,}) to {most} ({photos[most]:,})"
+    )

@@ -47,10 +47,7 @@ def test_the_page_has_the_counts_and_the_figures(page: str, store: Store) -> Non
     assert "before calibration 25.0% (temperature 0.7)" in page
     assert "of the 80.0% with a confidence from 0.600" in page
     assert f"`{store.meta.manifest_sha256}`" in page
-    assert (
-        "Most frequent mistakes: `dark` taken for `light` (2), `light` taken for `dark` (1)."
-        in page
-    )
+    assert "| `dark` | `light` | 2 |\n| `light` | `dark` | 1 |\n" in page
 
 
 def test_totals_stay_when_classes_are_cut(

@@ -69,7 +69,7 @@ def test_scanned_is_accepted_and_rejected_and_skipped(photos: Path, tmp_path: Pa
     summary = summarize(prepared(photos, tmp_path / "store"))
     parts = summary["accepted"] + summary["rejected"] + summary["skipped"]
     assert summary["scanned"] == parts == 120 + len(HAZARDS)
-    assert summary["accepted"] == sum(sum(split.values()) for split in summary["photos"].values())
+    assert summary["accepted"] == sum(summary["photos"].values())
     assert summary["rejected"] == sum(summary["rejected_by_reason"].values())
 
 
@@ -240,7 +240,10 @@ def test_picture_shows_every_class_and_what_was_rejected(photos: Path, tmp_path:
 def test_a_hundred_classes_make_a_picture_of_bounded_size(tmp_path: Path):
     plant_clean(tmp_path / "many", tuple(f"class-{n:03d}" for n in range(100)), count=3)
     outcome = prepared(tmp_path / "many", tmp_path / "store", workers=2)
-    assert outcome.picture.height < 6000
+    assert outcome.picture.height < 1400
+    lines = describe(outcome).splitlines()
+    assert lines[1] == "train: 100 photos of 100 classes, from class-000 (1) to class-000 (1)"
+    assert max(map(len, lines)) < 100
 
 
 @pytest.fixture
@@ -256,7 +259,14 @@ def test_command_writes_store_metrics_and_picture(project: Path, capsys):
     command.main()
     summary = json.loads(Path("metrics/prepare.json").read_text())
     assert summary["accepted"] == 20
-    assert capsys.readouterr().out == describe(summary) + "\n"
+    assert "scanned 20 = accepted 20 + rejected 0 + skipped 0\n" in capsys.readouterr().out
+    taken = pd.read_csv("metrics/photos.csv", dtype=str)
+    manifest = open_store().manifest.set_index("path").loc[taken["path"]]
+    assert len(taken) == 20
+    assert taken["sha256"].is_monotonic_increasing
+    assert taken["sha256"].tolist() == manifest["sha256"].str[:12].tolist()
+    assert taken["class"].tolist() == manifest["class"].tolist()
+    assert taken["split"].tolist() == manifest["split"].tolist()
     assert open_store().images.shape == (20, 128, 128, 3)
     assert Image.open("metrics/photos.png").format == "PNG"
 
@@ -292,7 +302,7 @@ def test_mean_and_std_hold_for_more_values_than_64_bits_count():
 
 
 def test_description_names_every_count(photos: Path, tmp_path: Path):
-    text = describe(summarize(prepared(photos, tmp_path / "store")))
+    text = describe(prepared(photos, tmp_path / "store"))
     assert text.startswith(f"scanned {120 + len(HAZARDS)} = accepted ")
     assert "rejected: 2 duplicate" in text
     assert "near-duplicates: " in text

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from tools.report import git
+from tools.report.data import compare_photos
 from tools.report.snapshot import Numbers, Snapshot, file_here, read_snapshot
 from tools.report.staleness import Staleness, check_staleness
 
@@ -90,11 +91,20 @@ class Paired:
 
     shared: int
     """Photos in both test splits under the same class."""
+    right: tuple[int, int]
+    """Of these, those that the first and the second model get right."""
     unpaired: int
-    """Photos in one test split only, or under another class there."""
+    """Photos in one test split only."""
+    relabeled: pd.DataFrame
+    """A row per photo in both under another class: actual and predicted, _before and _after."""
     changed: pd.DataFrame
     """A row per shared photo whose predicted class changed: path, actual, predicted_before and
     _after, confidence_before and _after, and the outcome; in the order of OUTCOMES."""
+
+    @property
+    def is_same_test(self) -> bool:
+        """Whether both tests have the same photos under the same classes."""
+        return not self.unpaired and self.relabeled.empty
 
     def count(self, outcome: str) -> int:
         """Return how many of the changed predictions have an outcome."""
@@ -125,25 +135,46 @@ def show_p_value(p_value: float) -> str:
 
 
 def compare_predictions(before: pd.DataFrame, after: pd.DataFrame) -> Paired:
-    """Pair two tables of predictions; a photo is the same when path and actual class are.
+    """Pair two tables of predictions photo by photo.
 
     Parameters
     ----------
     before, after : DataFrame
-        With the columns path, actual, predicted and confidence; each path once.
+        With the columns path, actual, predicted and confidence. A column photo says which rows
+        are of one photo; without it the path does.
     """
-    both = before.merge(after, on=["path", "actual"], suffixes=("_before", "_after"))
-    changed = both[both["predicted_before"] != both["predicted_after"]]
-    was_right = changed["predicted_before"] == changed["actual"]
-    is_right = changed["predicted_after"] == changed["actual"]
+    sides = [
+        side if "photo" in side else side.assign(photo=side["path"]) for side in (before, after)
+    ]
+    both = sides[0].merge(sides[1], on="photo", suffixes=("_before", "_after"))
+    relabeled = both["actual_before"] != both["actual_after"]
+    shared = both[~relabeled].rename(columns={"path_after": "path", "actual_after": "actual"})
+    was_right = shared["predicted_before"] == shared["actual"]
+    is_right = shared["predicted_after"] == shared["actual"]
     outcome = np.select([was_right, is_right], [LOST, GAINED], STILL_WRONG)
-    changed = changed.assign(outcome=pd.Categorical(outcome, OUTCOMES))
-    either = pd.concat([before["path"], after["path"]]).nunique()
+    changed = shared.assign(outcome=pd.Categorical(outcome, OUTCOMES))
+    changed = changed[shared["predicted_before"] != shared["predicted_after"]]
     return Paired(
-        shared=len(both),
-        unpaired=either - len(both),
+        shared=len(shared),
+        right=(int(was_right.sum()), int(is_right.sum())),
+        unpaired=len(before) + len(after) - 2 * len(both),
+        relabeled=both[relabeled],
         changed=changed.sort_values(["outcome", "path"], ignore_index=True),
     )
+
+
+def identify(before: Snapshot, after: Snapshot) -> list[pd.DataFrame]:
+    """Return both sides' predictions with a column photo: the content where both tell, or the path.
+
+    Both sides must have predictions.
+    """
+    tables = []
+    for side in (before, after):
+        if side.taken is None or side.predictions is None:
+            return [side.predictions for side in (before, after) if side.predictions is not None]
+        contents = side.taken.set_index("path")["sha256"]
+        tables.append(side.predictions.assign(photo=side.predictions["path"].map(contents)))
+    return [table.fillna({"photo": table["path"]}) for table in tables]
 
 
 @dataclass(frozen=True)
@@ -161,7 +192,7 @@ class Comparison:
 
     @cached_property
     def metrics(self) -> dict[str, Change]:
-        """The metrics of the test, those of its classes too; judged only if comparable."""
+        """The metrics of the test; judged only if comparable."""
         sides = self.before.evaluation or {}, self.after.evaluation or {}
         return compare_numbers(*sides, judged=self.comparable)
 
@@ -170,12 +201,19 @@ class Comparison:
         """Both models on the same photos; None if one of them has no predictions."""
         if self.before.predictions is None or self.after.predictions is None:
             return None
-        return compare_predictions(self.before.predictions, self.after.predictions)
+        return compare_predictions(*identify(self.before, self.after))
+
+    @cached_property
+    def changed_photos(self) -> pd.DataFrame:
+        """The photos that were added, removed, relabeled or moved; none where a side lists none."""
+        if self.before.taken is None or self.after.taken is None:
+            return pd.DataFrame()
+        return compare_photos(self.before.taken, self.after.taken)
 
     @property
     def comparable(self) -> bool:
-        """Whether both tests share photos, as far as can be told."""
-        return self.paired is None or self.paired.shared > 0
+        """Whether both tests have the same photos and labels, as far as can be told."""
+        return self.paired is None or self.paired.is_same_test
 
 
 def compare_with_base(base: str) -> Comparison:

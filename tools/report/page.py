@@ -6,7 +6,7 @@ The verdict is what a reviewer reads first: can the results be trusted, and are 
 import math
 from collections.abc import Iterator
 
-from stages.evaluate.markdown import code, listed, plural, table
+from stages.evaluate.markdown import code, count_confusions, listed, plural, table
 from tools.report.comparison import (
     GAINED,
     LOST,
@@ -20,6 +20,7 @@ from tools.report.comparison import (
     show_p_value,
     signed,
 )
+from tools.report.data import describe_changes
 from tools.report.snapshot import WEIGHTS, Item, Numbers
 from tools.report.staleness import Staleness
 
@@ -29,7 +30,8 @@ MARKER = "<!-- flowerbed: report -->"
 LONGEST_PAGE = 65_000
 """Bytes; a comment on GitHub holds 65,536 characters."""
 
-CLASSES, F1 = "classes.", ".f1"
+MOST_PAIRS = 10
+"""Of classes, one taken for the other."""
 
 MARKS = {"better": "▲ better", "worse": "▼ worse"}
 
@@ -48,6 +50,7 @@ def write_page(comparison: Comparison) -> str:
         "### Data": describe_data(comparison),
         "### Test": describe_metrics(comparison),
         "### Classes whose F1 changed most": describe_classes(comparison),
+        "### Classes most often confused": describe_confusions(comparison),
         "### Photos whose prediction changed": describe_photos(comparison),
         "### Loss": draw_losses(comparison),
     }
@@ -96,39 +99,56 @@ def describe_weights(comparison: Comparison) -> str:
 def describe_data(comparison: Comparison) -> str:
     """Say which photos were prepared, and which numbers of them changed."""
     before, after = comparison.before, comparison.after
-    if after.prepared is None and after.photos is None:
+    if after.prepared is None and after.photos is None and after.taken is None:
         return "Not prepared yet: run `dvc repro`."
-    if (before.photos, before.prepared) == (after.photos, after.prepared):
-        if before.store == after.store:
-            return "Same photos, same splits."
-        return "Same photos, but another store: other splits, or another image size."
     source = f"Photos: {_source(after.photos)}"
     if before.photos != after.photos:
         source += f"; before: {_source(before.photos)}"
     numbers = compare_numbers(before.prepared or {}, after.prepared or {}, judged=False)
     moved = {name: change for name, change in numbers.items() if change.difference != 0}
-    return f"{source}.\n\n{_tabulate('number', moved)}"
+    changed = comparison.changed_photos
+    if (before.photos, before.prepared) == (after.photos, after.prepared) and not len(changed):
+        if before.store == after.store:
+            return "Same photos, same splits."
+        return "Same photos, but another store: other splits, or another image size."
+    parts = [f"{source}.", describe_changes(changed) if len(changed) else ""]
+    parts += [_tabulate("number", moved) if moved or not len(changed) else ""]
+    return "\n\n".join(filter(None, parts))
 
 
 def describe_metrics(comparison: Comparison) -> str:
     """Return the table of the test's metrics, each judged by its direction."""
-    metrics = {
-        name: change for name, change in comparison.metrics.items() if not name.startswith(CLASSES)
-    }
+    metrics = comparison.metrics
     return _tabulate("metric", metrics) if metrics else "No results on either side."
 
 
 def describe_classes(comparison: Comparison) -> str:
     """Return the F1 of the classes that are on one side only, then of those that changed most."""
-    if not comparison.before.evaluation or not comparison.after.evaluation:
+    before, after = comparison.before.classes, comparison.after.classes
+    if before is None or after is None:
         return "Nothing to compare."
+    changes = compare_numbers(before, after, judged=comparison.comparable)
     scores = {
-        name.removeprefix(CLASSES).removesuffix(F1): change
-        for name, change in comparison.metrics.items()
-        if name.startswith(CLASSES) and name.endswith(F1) and change.difference != 0
+        name.removesuffix(".f1"): change
+        for name, change in changes.items()
+        if change.difference != 0
     }
     order = sorted(scores, key=lambda name: -abs(scores[name].difference or math.inf))
     return _tabulate("class", {name: scores[name] for name in order})
+
+
+def describe_confusions(comparison: Comparison) -> str:
+    """Return the pairs of classes that are confused most, and in how many photos."""
+    before, after = (
+        {} if side is None else count_confusions(side)
+        for side in (comparison.before.predictions, comparison.after.predictions)
+    )
+    rows = [
+        [code(one), code(other), f"{before.get((one, other), 0):,}", f"{photos:,}"]
+        for (one, other), photos in after.items()
+    ]
+    header = ["class", "taken for", "before", "after"]
+    return table(header, rows, "pair", 2, MOST_PAIRS) if rows else "None."
 
 
 def describe_photos(comparison: Comparison) -> str:
@@ -233,9 +253,7 @@ def _lines(comparison: Comparison) -> Iterator[str]:
             f"**{code(stage)} is frozen** in dvc.yaml, so `dvc repro` passes it over. It ran with "
             f"other values of {listed(map(code, other), MOST_REASONS)}."
         )
-    yield _describe_accuracy(comparison)
-    if comparison.paired and comparison.comparable:
-        yield _describe_chance(comparison.paired)
+    yield from _describe_accuracy(comparison)
     if comparison.behind:
         yield (
             f"{code(comparison.base)} has {plural(comparison.behind, 'commit')} that this branch "
@@ -258,20 +276,56 @@ def _describe_staleness(staleness: Staleness) -> str:
     )
 
 
-def _describe_accuracy(comparison: Comparison) -> str:
+def _describe_accuracy(comparison: Comparison) -> Iterator[str]:
+    """Say how the accuracy changed; over other test photos or labels, on what both tests share."""
     before = _accuracy(comparison.before.evaluation or {})
     after = _accuracy(comparison.after.evaluation or {})
+    paired = comparison.paired
     if not after:
-        return "**No accuracy:** run `dvc repro`, then commit dvc.lock and metrics/."
-    if not before:
-        return f"**Accuracy {after}**; {code(comparison.base)} has none."
-    if not comparison.comparable:
-        return f"**Not comparable: other test photos.** Accuracy {after}, before {before}."
-    accuracy = comparison.metrics["accuracy"]
-    if not accuracy.difference:
-        return f"**Accuracy unchanged**: {after}."
-    points = f"{abs(accuracy.difference) * 100:.1f} points"
-    return f"**Accuracy {accuracy.verdict} by {points}**: {after}, before {before}."
+        yield "**No accuracy:** run `dvc repro`, then commit dvc.lock and metrics/."
+    elif not before:
+        yield f"**Accuracy {after}**; {code(comparison.base)} has none."
+    elif paired is None or comparison.comparable:
+        difference = comparison.metrics["accuracy"].difference or 0
+        earlier = f", before {before}" if difference else ""
+        yield f"**Accuracy {_by_points(difference)}**: {after}{earlier}."
+    elif not paired.shared:
+        yield f"**Not comparable: other test photos.** Accuracy {after}, before {before}."
+    else:
+        yield from _describe_other_test(paired)
+        yield (
+            f"On all test photos, of which {paired.unpaired:,} are in one test only, accuracy is "
+            f"{after}, before {before}."
+        )
+    if paired and comparison.comparable:
+        yield f"Of {plural(paired.shared, 'test photo')}, {_describe_chance(paired)}"
+
+
+def _by_points(difference: float) -> str:
+    """Say whether an accuracy, from 0 to 1, rose or fell."""
+    if not difference:
+        return "unchanged"
+    return f"{'better' if difference > 0 else 'worse'} by {abs(difference) * 100:.1f} points"
+
+
+def _describe_other_test(paired: Paired) -> Iterator[str]:
+    """Compare two tests of different photos, or labels, on what they share."""
+    was, now = (right / paired.shared for right in paired.right)
+    yield (
+        f"**On the {plural(paired.shared, 'test photo')} that both have under the same label, "
+        f"accuracy {_by_points(now - was)}**: {now:.1%}, before {was:.1%}."
+    )
+    yield f"Of these, {_describe_chance(paired)}"
+    relabeled = paired.relabeled
+    if not relabeled.empty:
+        fits = [
+            int((relabeled[f"predicted_{side}"] == relabeled["actual_after"]).sum())
+            for side in ("before", "after")
+        ]
+        yield (
+            f"Of {plural(len(relabeled), 'test photo')} with another label now, the prediction is "
+            f"the new label of {fits[1]:,}, before of {fits[0]:,}."
+        )
 
 
 def _accuracy(numbers: Numbers) -> str:
@@ -284,17 +338,14 @@ def _accuracy(numbers: Numbers) -> str:
 
 
 def _describe_chance(paired: Paired) -> str:
-    """Say what McNemar's test finds, and on which photos."""
-    photos = f"Of {plural(paired.shared, 'test photo')}"
-    if paired.unpaired:
-        photos += f" in both tests ({paired.unpaired:,} are in only one)"
+    """Say what McNemar's test finds."""
     lost, gained = paired.count(LOST), paired.count(GAINED)
     if gained + lost == 0:
-        return f"{photos}, none became right or wrong."
+        return "none became right or wrong."
     p_value = mcnemar_exact(lost, gained)
     likely = "could well be" if p_value >= CHANCE else "is hardly"
     return (
-        f"{photos}, {gained or 'none'} became right and {lost or 'none'} became wrong. "
+        f"{gained or 'none'} became right and {lost or 'none'} became wrong. "
         f"That {likely} chance: two equally good models would differ by at least this much with "
         f"probability {show_p_value(p_value)} (McNemar's exact test)."
     )

@@ -21,7 +21,7 @@ from stages.common.yaml12 import parse_yaml
 from stages.evaluate.markdown import code
 
 Numbers = dict[str, int | float]
-"""Dotted name, such as ``classes.rose.f1``, to number; an int is a count."""
+"""Dotted name, such as ``photos.train``, to number; an int is a count."""
 
 LARGEST_FILE, LARGEST_TABLE = 2_000_000, 20_000_000
 """Bytes of a file that is parsed, and of one that is a CSV table."""
@@ -89,10 +89,14 @@ class Snapshot:
     """By stage."""
     prepared: Numbers | None
     evaluation: Numbers | None
+    classes: Numbers | None
+    """``rose.f1`` and so on, for every class that has one."""
     losses: list[float] | None
     """The validation loss of every epoch."""
     predictions: pd.DataFrame | None
     """A row per test photo: path, actual, predicted, confidence."""
+    taken: pd.DataFrame | None
+    """A row per photo of the store: path, class, split, sha256."""
     problems: tuple[str, ...]
     """A line, ready for the page, for each file that can't be used."""
 
@@ -138,8 +142,10 @@ def read_snapshot(read: Reader, where: str = "") -> Snapshot:
         lock=part("dvc.lock", read_lock),
         prepared=part("metrics/prepare.json", read_numbers),
         evaluation=part("metrics/evaluation.json", read_numbers),
+        classes=part("metrics/classes.csv", read_classes),
         losses=part("metrics/loss.csv", read_losses),
         predictions=part("metrics/predictions.csv", read_predictions),
+        taken=part("metrics/photos.csv", read_taken),
         problems=tuple(problems),
     )
 
@@ -230,6 +236,25 @@ def read_predictions(content: bytes) -> pd.DataFrame:
         raise ValueError("has a photo twice")
     if not table["confidence"].between(0, 1).all():
         raise ValueError("confidence must be from 0 to 1")
+    return table
+
+
+def read_classes(content: bytes) -> Numbers:
+    """Return ``rose.f1`` and so on, for every class that has one."""
+    table = _read_table(content, ["class", "f1"])
+    scores = table[table["f1"] != ""].set_index("class")["f1"].astype(float)
+    if not scores.between(0, 1).all():
+        raise ValueError("f1 must be from 0 to 1")
+    return {f"{name}.f1": score for name, score in scores.items()}
+
+
+def read_taken(content: bytes) -> pd.DataFrame:
+    """Return a row per photo of the store: path, class, split, sha256."""
+    table = _read_table(content, ["path", "class", "split", "sha256"])
+    if table["path"].duplicated().any() or table["sha256"].duplicated().any():
+        raise ValueError("has a photo twice")
+    if (table == "").any(axis=None):
+        raise ValueError("has an empty value")
     return table
 
 

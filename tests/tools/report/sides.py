@@ -40,5 +40,15 @@ def comparison(before: Snapshot, after: Snapshot, **changes: object) -> Comparis
     return Comparison(**{**sides, **others, **changes})  # type: ignore[arg-type]
 
 
+def classes(**f1: float | None) -> str:
+    rows = "".join(f"{name},{'' if score is None else score}\n" for name, score in f1.items())
+    return f"class,f1\n{rows}"
+
+
+def taken(*rows: tuple[str, str, str, str]) -> str:
+    table = pd.DataFrame(rows, columns=["path", "class", "split", "sha256"])
+    return table.to_csv(index=False)
+
+
 def evaluation(accuracy: float, **more: object) -> dict[str, object]:
     return {"accuracy": accuracy, "accuracy_low": 0.1, "accuracy_high": 0.9, **more}

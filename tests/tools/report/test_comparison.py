@@ -171,7 +171,8 @@ def test_pairs_count_only_photos_of_both_tests_under_the_same_class() -> None:
         ("1", "rose", "tulip"),
     )
     paired = compare_predictions(before, after)
-    assert (paired.shared, paired.unpaired) == (4, 3)
+    assert (paired.shared, paired.right, paired.unpaired) == (4, (2, 2), 2)
+    assert paired.relabeled["photo"].tolist() == ["relabeled"]
     assert (paired.count(LOST), paired.count(GAINED)) == (1, 1)
     assert paired.changed["path"].to_dict() == {0: "1", 1: "2", 2: "3"}
     assert paired.changed["outcome"].tolist() == ["now wrong", "now right", "still wrong"]

@@ -1,14 +1,19 @@
 """The sections: data, parameters, classes, photos, curves."""
 
+import dataclasses
+
+import pandas as pd
 import pytest
 
 from stages.evaluate.markdown import code
 from tests.tools.report.sides import (
     EMPTY,
     LOSSES,
+    classes,
     comparison,
     evaluation,
     snapshot,
+    taken,
     written,
 )
 from tools.report.comparison import MINUS
@@ -17,6 +22,7 @@ from tools.report.page import (
     MARKER,
     assemble,
     describe_classes,
+    describe_confusions,
     describe_data,
     describe_metrics,
     describe_params,
@@ -29,8 +35,8 @@ from tools.report.snapshot import Snapshot
 from tools.report.staleness import Staleness
 
 
-def prepared(**classes: int) -> dict[str, object]:
-    return {"photos": {"train": classes, "test": classes}, "rejected": {}}
+def prepared(**photos: int) -> dict[str, object]:
+    return {"photos": {"train": photos, "test": photos}, "rejected": {}}
 
 
 def test_data_names_only_the_numbers_that_changed() -> None:
@@ -104,8 +110,7 @@ def test_random_first_weights_need_no_word() -> None:
 
 def test_classes_of_one_side_come_first_then_those_that_changed_most() -> None:
     def side(**f1: float | None) -> Snapshot:
-        classes = {name: {"f1": value, "recall": 1.0} for name, value in f1.items()}
-        return snapshot({"metrics/evaluation.json": evaluation(0.5, classes=classes)})
+        return snapshot({"metrics/classes.csv": classes(**f1)})
 
     rose, iris = side(rose=0.5, tulip=0.5, lily=0.5, a=1), side(rose=0.25, iris=1.0, lily=1.0, a=1)
     assert describe_classes(comparison(rose, iris)).splitlines()[2:] == [
@@ -129,13 +134,18 @@ def test_a_page_of_thousands_of_long_names_fits_in_a_comment(letter: str) -> Non
 
     def side(number: int) -> Snapshot:
         rows = [(f"{name}/1.jpg", name, names[i - number]) for i, name in enumerate(names)]
-        classes = {name: {"f1": i * number % 7 / 7} for i, name in enumerate(names)}
+        f1 = pd.Series({name: i * number % 7 / 7 for i, name in enumerate(names)}, name="f1")
+        photos = [
+            (f"{name}/1.jpg", names[i - number], "test", str(i)) for i, name in enumerate(names)
+        ]
         metrics = dict.fromkeys(names[:1000], number)
         return snapshot(
             {
                 "params.yaml": dict.fromkeys(names[:300], f"{letter * 120} {number}"),
                 "metrics/predictions.csv": written(*rows),
-                "metrics/evaluation.json": evaluation(0.5, classes=classes, **metrics),
+                "metrics/evaluation.json": evaluation(0.5, **metrics),
+                "metrics/classes.csv": f1.rename_axis("class").to_csv(),
+                "metrics/photos.csv": taken(*photos),
                 "metrics/prepare.json": {"photos": {"train": dict.fromkeys(names, number)}},
                 "metrics/loss.csv": LOSSES + "".join(f"{i},1,1e9\n" for i in range(1, 300)),
             }
@@ -159,8 +169,8 @@ def test_a_table_says_how_many_rows_it_leaves_out() -> None:
             {
                 "params.yaml": dict.fromkeys(names, number),
                 "metrics/predictions.csv": written(*rows),
-                "metrics/evaluation.json": dict.fromkeys(names, number)
-                | {"classes": {name: {"f1": number / 9} for name in names}},
+                "metrics/evaluation.json": dict.fromkeys(names, number),
+                "metrics/classes.csv": classes(**dict.fromkeys(names, number / 9)),
             }
         )
 
@@ -241,10 +251,10 @@ def test_chance_is_named_only_where_it_explains_the_change() -> None:
 
 
 def side_with(accuracy: float, *rows: tuple[str, str, str]) -> Snapshot:
-    classes = {"rose": {"f1": accuracy}}
     return snapshot(
         {
-            "metrics/evaluation.json": {"accuracy": accuracy, "classes": classes},
+            "metrics/evaluation.json": {"accuracy": accuracy},
+            "metrics/classes.csv": classes(rose=accuracy),
             "metrics/predictions.csv": written(*rows),
         }
     )
@@ -261,9 +271,73 @@ def test_other_test_photos_are_not_comparable() -> None:
     assert "better" not in write_page(both)
 
 
-def test_one_shared_test_photo_is_comparable() -> None:
-    before = side_with(0.5, ("1", "rose", "rose"), ("2", "rose", "rose"))
-    after = side_with(0.75, ("1", "rose", "rose"), ("3", "rose", "rose"))
-    said = give_verdict(comparison(before, after))
-    assert "**Accuracy better by 25.0 points**" in said
-    assert "Of 1 test photo in both tests (2 are in only one), none became right or wrong." in said
+def test_over_other_test_photos_the_shared_ones_come_first_and_nothing_else_is_judged() -> None:
+    before = side_with(0.5, ("1", "rose", "tulip"), ("2", "rose", "rose"))
+    after = side_with(0.25, ("1", "rose", "rose"), ("3", "rose", "rose"))
+    both = comparison(before, after)
+    assert give_verdict(both).splitlines()[1:] == [
+        "- **On the 1 test photo that both have under the same label, accuracy better by 100.0 "
+        "points**: 100.0%, before 0.0%.",
+        "- Of these, 1 became right and none became wrong. That could well be chance: two equally "
+        "good models would differ by at least this much with probability 1 (McNemar's exact test).",
+        "- On all test photos, of which 2 are in one test only, accuracy is 25.0%, before 50.0%.",
+    ]
+    assert "| `accuracy` | 0.5000 | 0.2500 | \N{MINUS SIGN}0.2500 |  |" in describe_metrics(both)
+    assert "worse" not in write_page(both)
+
+
+def with_photos(side: Snapshot, *rows: tuple[str, str, str, str]) -> Snapshot:
+    table = snapshot({"metrics/photos.csv": taken(*rows)}).taken
+    return dataclasses.replace(side, taken=table)
+
+
+def test_a_photo_is_known_by_its_content_whatever_its_folder() -> None:
+    before = with_photos(
+        side_with(0.5, ("rose/1", "rose", "rose"), ("rose/2", "rose", "tulip")),
+        ("rose/1", "rose", "test", "aa"),
+        ("rose/2", "rose", "test", "bb"),
+        ("rose/3", "rose", "train", "cc"),
+        ("rose/4", "rose", "train", "dd"),
+    )
+    after = with_photos(
+        side_with(1, ("rose/one", "rose", "rose"), ("tulip/2", "tulip", "tulip")),
+        ("rose/one", "rose", "test", "aa"),
+        ("tulip/2", "tulip", "test", "bb"),
+        ("rose/3", "rose", "validation", "cc"),
+        ("rose/5", "rose", "train", "ee"),
+    )
+    both = comparison(before, after)
+    said = give_verdict(both)
+    assert "On the 1 test photo that both have under the same label, accuracy unchanged" in said
+    assert (
+        "Of 1 test photo with another label now, the prediction is the new label of 1, before of 1."
+        in said
+    )
+    assert describe_data(both) == (
+        "Photos: unknown.\n\n"
+        "- **1 photo relabeled**: 1 from `rose` to `tulip`.\n"
+        "- **1 photo added**: 1 `rose`.\n"
+        "- **1 photo removed**: 1 `rose`.\n"
+        "- **1 photo moved to another split**: 1 from `train` to `validation`.\n"
+        "\n<details><summary>4 photos</summary>\n\n"
+        "| photo |  | before | after |\n"
+        "| :-- | :-- | :-- | :-- |\n"
+        "| `tulip/2` | relabeled | `rose`, `test` | `tulip`, `test` |\n"
+        "| `rose/5` | added |  | `rose`, `train` |\n"
+        "| `rose/4` | removed | `rose`, `train` |  |\n"
+        "| `rose/3` | moved to another split | `rose`, `train` | `rose`, `validation` |\n\n"
+        "</details>"
+    )
+    assert describe_data(comparison(after, after)) == "Same photos, same splits."
+
+
+def test_the_pairs_that_are_confused_most_are_counted() -> None:
+    before = side_with(0, ("1", "rose", "tulip"), ("2", "rose", "rose"))
+    after = side_with(0, ("1", "rose", "tulip"), ("2", "rose", "tulip"), ("3", "tulip", "rose"))
+    assert describe_confusions(comparison(before, after)) == (
+        "| class | taken for | before | after |\n"
+        "| :-- | :-- | --: | --: |\n"
+        "| `rose` | `tulip` | 1 | 2 |\n"
+        "| `tulip` | `rose` | 0 | 1 |"
+    )
+    assert describe_confusions(comparison(after, EMPTY)) == "None."
