@@ -1,5 +1,6 @@
 """Errors that the user can fix, and how a stage reports them."""
 
+import atexit
 import errno
 import io
 import os
@@ -55,8 +56,7 @@ def run_stage(main: Callable[[], None]) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         main()
-        if sys.stdout:  # it may be closed from the start
-            sys.stdout.flush()
+        _leave()
     except UserError as error:
         # A name in it may be a stranger's, and hold what acts in a terminal.
         sys.exit("\n".join(map(printable_name, str(error).split("\n"))))
@@ -71,6 +71,18 @@ def run_stage(main: Callable[[], None]) -> None:
             raise
         _discard_output()
         sys.exit(f"the output cannot be written: {error.strerror}")
+
+
+def _leave() -> None:
+    """End the process at once: PyTorch takes seconds to unload.
+
+    After a stage's last look at its inputs, DVC hashes them, the sooner the better.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        if stream:  # it may be closed from the start
+            stream.flush()
+    os._exit(0)
 
 
 def _discard_output() -> None:

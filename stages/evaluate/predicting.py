@@ -58,7 +58,7 @@ def check_trained_with(meta: ModelMeta, params: Params) -> None:
             if now[section][name] != value:
                 raise UserError(
                     f"{MODELS}/model.json: was trained with {section}.{name} = {value}, but "
-                    f"params.yaml says {now[section][name]}; train with that by `dvc repro`"
+                    f"params.yaml says {now[section][name]}; `dvc repro -f train` trains with that"
                 )
 
 

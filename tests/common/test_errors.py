@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from stages.common.errors import UserError, run_stage
 from tests.conftest import ROOT
 
 
@@ -54,9 +53,18 @@ def test_ctrl_c_while_pytorch_is_imported_shows_no_traceback(module: str) -> Non
     assert process.returncode == -signal.SIGINT
 
 
-def test_a_stage_that_returns_is_a_success(capsys: pytest.CaptureFixture[str]) -> None:
-    run_stage(lambda: None)
-    assert issubclass(UserError, Exception)
+def test_a_stage_that_returns_is_a_success_and_ends_at_once() -> None:
+    code = (
+        "import atexit, threading, time\n"
+        "from stages.common.errors import run_stage\n"
+        "atexit.register(print, 'farewell')\n"
+        "threading.Thread(target=time.sleep, args=[60]).start()  # Python would wait for it\n"
+        "run_stage(lambda: print('done'))\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert result.stdout.split() == ["done", "farewell"]
 
 
 def test_a_log_that_holds_only_ascii_gets_escapes() -> None:
