@@ -294,8 +294,8 @@ def _describe_accuracy(comparison: Comparison) -> Iterator[str]:
     else:
         yield from _describe_other_test(paired)
         yield (
-            f"On all test photos, of which {paired.unpaired:,} are in one test only, accuracy is "
-            f"{after}, before {before}."
+            f"On all test photos ({paired.unpaired:,} in one test only) accuracy is {after}, "
+            f"before {before}."
         )
     if paired and comparison.comparable:
         yield f"Of {plural(paired.shared, 'test photo')}, {_describe_chance(paired)}"

@@ -280,7 +280,7 @@ def test_over_other_test_photos_the_shared_ones_come_first_and_nothing_else_is_j
         "points**: 100.0%, before 0.0%.",
         "- Of these, 1 became right and none became wrong. That could well be chance: two equally "
         "good models would differ by at least this much with probability 1 (McNemar's exact test).",
-        "- On all test photos, of which 2 are in one test only, accuracy is 25.0%, before 50.0%.",
+        "- On all test photos (2 in one test only) accuracy is 25.0%, before 50.0%.",
     ]
     assert "| `accuracy` | 0.5000 | 0.2500 | \N{MINUS SIGN}0.2500 |  |" in describe_metrics(both)
     assert "worse" not in write_page(both)
