@@ -183,7 +183,7 @@ def _describe_classes(photos: dict[str, int]) -> str:
     if len(photos) <= MOST_NAMED:
         return ", ".join(f"{name} ({number:,})" for name, number in photos.items())
     fewest, most = (choose(photos, key=photos.__getitem__) for choose in (min, max))
-    return (
-        f"{sum(photos.values()):,} photos of {len(photos):,} classes, from {fewest} "
-        f"({photos[fewest]:,}) to {most} ({photos[most]:,})"
-    )
+    total = f"{sum(photos.values()):,} photos of {len(photos):,} classes"
+    if photos[fewest] == photos[most]:
+        return f"{total}, {photos[most]:,} each"
+    return f"{total}, from {fewest} ({photos[fewest]:,}) to {most} ({photos[most]:,})"

@@ -24,7 +24,7 @@ from stages.prepare.array import ArrayFile
 from stages.prepare.checks import check_rejected
 from stages.prepare.decoder import Decoder
 from stages.prepare.sources import Folder
-from stages.prepare.stage import describe, summarize
+from stages.prepare.stage import _describe_classes, describe, summarize
 from stages.prepare.writing import train_statistics
 from tests.conftest import ROOT
 from tests.hazards import HAZARDS, Hazard, photo, plant, plant_clean, settings, write
@@ -242,8 +242,11 @@ def test_a_hundred_classes_make_a_picture_of_bounded_size(tmp_path: Path):
     outcome = prepared(tmp_path / "many", tmp_path / "store", workers=2)
     assert outcome.picture.height < 1400
     lines = describe(outcome).splitlines()
-    assert lines[1] == "train: 100 photos of 100 classes, from class-000 (1) to class-000 (1)"
+    assert lines[1] == "train: 100 photos of 100 classes, 1 each"
     assert max(map(len, lines)) < 100
+    assert _describe_classes({str(n): n + 1 for n in range(13)}) == (
+        "91 photos of 13 classes, from 0 (1) to 12 (13)"
+    )
 
 
 @pytest.fixture
