@@ -76,13 +76,14 @@ def mark_leaks(photos: pd.DataFrame) -> pd.DataFrame:
 def group_near_duplicates(photos: pd.DataFrame, bits: int) -> pd.DataFrame:
     """Add each photo's group: the smallest content key among the photos chained to it.
 
-    Photos are linked if their perceptual hashes, or one's and that of the other's mirror image,
-    differ in at most `bits` bits. Rejected photos have no group.
+    Photos are linked if they have one source, or if their perceptual hashes, or one's and that of
+    the other's mirror image, differ in at most `bits` bits. Rejected photos have no group.
 
     Parameters
     ----------
     photos : DataFrame
-        With ``perceptual_hash, content_key, reason``.
+        With ``perceptual_hash, content_key, reason, source``; source is empty for a photo of its
+        own.
     bits : int
         0 to 16.
     """
@@ -94,8 +95,12 @@ def group_near_duplicates(photos: pd.DataFrame, bits: int) -> pd.DataFrame:
 def _groups(photos: pd.DataFrame, bits: int) -> "pd.Series[str]":
     hashes, position = np.unique(photos["perceptual_hash"].to_numpy(np.uint64), return_inverse=True)
     pairs = [pairs_within(hashes, other, bits) for other in (hashes, mirrored(hashes))]
+    # Sources are nodes too, after the hashes.
+    sources, source = np.unique(photos["source"], return_inverse=True)
+    named = (photos["source"] != "").to_numpy()
+    pairs.append(np.stack([position, len(hashes) + source], axis=1)[named])
     left, right = np.concatenate(pairs).T
-    shape = (len(hashes), len(hashes))
+    shape = (len(hashes) + len(sources),) * 2
     links = coo_array((np.ones(len(left), bool), (left, right)), shape)
     _, chained = connected_components(links, directed=False)
     group = pd.Series(chained[position], photos.index)

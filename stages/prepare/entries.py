@@ -59,12 +59,15 @@ class Candidate:
         The file, or the one that a link leads to.
     split : Split or None
         The given split.
+    source : str
+        The group that labels.csv names; empty for a photo of its own.
     """
 
     path: str
     folder: str
     entry: Entry
     split: Split | None = None
+    source: str = ""
 
     @property
     def class_name(self) -> str:

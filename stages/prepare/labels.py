@@ -1,6 +1,7 @@
 """The labels of photos that lie in one folder: labels.csv, at the top of a source.
 
-Columns: ``path``, from the folder of labels.csv and with slashes; ``label``; perhaps ``split``.
+Columns: ``path``, from the folder of labels.csv and with slashes; ``label``; perhaps ``split``, and
+``group``: the plant, video or patient that a photo is of.
 """
 
 import csv
@@ -18,6 +19,7 @@ from stages.prepare.layout import SPLIT_NAMES
 LABELS = "labels.csv"
 MAX_BYTES = 64_000_000
 LONGEST_LABEL = 200
+COLUMNS = {"path", "label", "split", "group"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Label:
 
     label: str
     split: Split | None
+    group: str = ""
+    """Photos of one group stay in one split; empty for a photo of its own."""
 
 
 Labels = dict[str, Label]
@@ -84,9 +88,9 @@ def _rows(text: str, folder: str, names: set[str]) -> Iterator[tuple[int, str, s
     nothing = "", Label("", None)
     try:
         header = [column.strip().lower() for column in next(reader, [])]
-        if sorted(header) not in (["label", "path"], ["label", "path", "split"]):
-            got = ", ".join(map(_short, header[:4])) or "nothing"
-            columns = f"the columns must be path,label or path,label,split; found {got}"
+        if not {"path", "label"} <= set(header) <= COLUMNS or len(set(header)) < len(header):
+            got = ", ".join(map(_short, header[:5])) or "nothing"
+            columns = f"the columns must be path, label and perhaps split and group; found {got}"
             yield 1, columns, *nothing
             return
         for values in filter(None, reader):
@@ -116,7 +120,8 @@ def _check_row(row: dict[str, str], folder: str, names: set[str]) -> tuple[str, 
         problem = f"the label {_short(row['label'])!r} is over {LONGEST_LABEL} characters"
     elif "split" in row and split.casefold() not in SPLIT_NAMES:
         problem = f"split must be train, validation or test, got {_short(split)!r}"
-    return problem, name, Label(row["label"], SPLIT_NAMES.get(split.casefold()))
+    given = SPLIT_NAMES.get(split.casefold())
+    return problem, name, Label(row["label"], given, row.get("group", ""))
 
 
 def _short(text: str) -> str:

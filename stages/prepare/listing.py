@@ -118,12 +118,12 @@ def by_labels(name: str, files: Entries, folder: str, labels: Labels) -> Candida
         return _unsafe(files[name])
     if name not in labels:
         return Rejected(printable_name(inner), "no_label", f"no line of {LABELS} names it")
-    label = labels[name].label
+    row, label = labels[name], labels[name].label
     path = inner if inner.startswith(f"{label}/") else f"{label}/{inner}"
     target = follow_links(files[name], files, folder)
     if isinstance(target, str):
         return Rejected(printable_name(path), target, BAD_LINKS[target], label)
-    return Candidate(printable_name(path), label, target, labels[name].split)
+    return Candidate(printable_name(path), label, target, row.split, row.group)
 
 
 def by_folder(name: str, files: Entries, layout: Layout) -> Candidate | Rejected:

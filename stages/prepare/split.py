@@ -66,7 +66,8 @@ def check_enough(lines: dict[str, list[str]], splits: list[str], prepare: Prepar
     short = [f"{name!r} has {len(line)}" for name, line in lines.items() if len(line) < least]
     if short:
         raise UserError(
-            f"every class needs at least {least} photos that are not near-duplicates, for {what}: "
+            f"every class needs at least {least} groups of photos, for {what}; photos that look "
+            "alike (prepare.near_duplicate_bits), or have one `group` in labels.csv, are one: "
             f"{', '.join(short)}; add photos or leave the class out"
         )
 

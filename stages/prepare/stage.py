@@ -111,6 +111,7 @@ def _table(listing: Listing, decoded: list[Decoded], keep_splits: bool) -> pd.Da
     table.insert(1, "class", [candidate.class_name for candidate in listing.candidates])
     given = [candidate.split if keep_splits else None for candidate in listing.candidates]
     table.insert(2, "given", [split or "" for split in given])
+    table.insert(3, "source", [candidate.source for candidate in listing.candidates])
     return table
 
 

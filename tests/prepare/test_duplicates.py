@@ -166,7 +166,9 @@ def test_perceptual_hash_does_not_change_with_versions(side, expected):
 
 def test_photos_that_others_link_are_one_group():
     row = [0b000, 0b011, 0b111100, 0b111111, 2**64 - 1]  # 0-1 and 2-3 are near, and so are 1-3
-    photos = pd.DataFrame({"perceptual_hash": row, "content_key": list("edcba"), "reason": ""})
+    photos = pd.DataFrame(
+        {"perceptual_hash": row, "content_key": list("edcba"), "reason": "", "source": ""}
+    )
     assert group_near_duplicates(photos, 2)["group"].tolist() == ["d", "d", "b", "b", "a"]
     assert group_near_duplicates(photos, 4)["group"].tolist() == ["b", "b", "b", "b", "a"]
 
@@ -179,10 +181,23 @@ def test_groups_are_named_by_their_smallest_key_and_hold_mirror_images():
             "perceptual_hash": [one, two, far, turned],
             "content_key": ["d", "b", "a", "c"],
             "reason": "",
+            "source": "",
         }
     )
     assert group_near_duplicates(photos, 1)["group"].tolist() == ["b", "b", "a", "b"]
     assert group_near_duplicates(photos, 0)["group"].tolist() == ["c", "b", "a", "c"]
+
+
+def test_photos_of_one_source_are_one_group_and_chain_those_that_look_alike():
+    photos = pd.DataFrame(
+        {
+            "perceptual_hash": [0, 2**64 - 1, 2**40 - 1, 2**40 - 1, 2**20 - 1],
+            "content_key": list("edcba"),
+            "reason": "",
+            "source": ["oak 1", "oak 1", "", "oak 1", ""],
+        }
+    )
+    assert group_near_duplicates(photos, 2)["group"].tolist() == ["b", "b", "b", "b", "a"]
 
 
 def test_rejected_photos_have_no_group_and_link_none():
@@ -191,6 +206,7 @@ def test_rejected_photos_have_no_group_and_link_none():
             "perceptual_hash": [0b000, 0b011, 0b111],
             "content_key": ["a", "", "c"],
             "reason": ["", "empty", ""],
+            "source": "",
         },
         index=[3, 4, 5],
     )
@@ -201,7 +217,12 @@ def test_a_one_way_link_joins_both():
     """That one hash is near the other's mirror image is found from one side only."""
     turned = int(mirrored(np.array([5], np.uint64))[0])
     photos = pd.DataFrame(
-        {"perceptual_hash": [turned, 5, 2**64 - 1], "content_key": ["b", "a", "c"], "reason": ""}
+        {
+            "perceptual_hash": [turned, 5, 2**64 - 1],
+            "content_key": ["b", "a", "c"],
+            "reason": "",
+            "source": "",
+        }
     )
     assert group_near_duplicates(photos, 0)["group"].tolist() == ["a", "a", "c"]
 

@@ -242,6 +242,24 @@ def test_labels_can_give_the_splits(folders: Path) -> None:
     }
 
 
+def test_photos_of_one_group_stay_in_one_split_and_fold(folders: Path) -> None:
+    lines = [f"{row},plant {index // 2}" for index, row in enumerate(rows(folders))]
+    write_labels(folders, "path,label,group", lines)
+    for fold in range(4):
+        store = folders.parent / f"store {fold}"
+        photos = prepared(folders, store, fold=fold, test_fraction=0.25).accepted
+        assert set(photos.groupby("group").size()) == {2}
+        assert (photos.groupby("group")["split"].nunique() == 1).all()
+        assert set(photos["split"]) == {"train", "validation", "test"}
+
+
+def test_a_class_of_too_few_groups_is_named(folders: Path) -> None:
+    lines = [f"{row},{row.count('rose')}" for row in rows(folders)]
+    write_labels(folders, "path,label,group", lines)
+    with pytest.raises(UserError, match=r"have one `group` in labels.csv, are one: 'daisy' has 1"):
+        prepared(folders, folders.parent / "store")
+
+
 def test_photos_that_no_line_names_are_rejected(folders: Path) -> None:
     write_labels(folders, "path,label", rows(folders)[1:])
     rejected = prepare(folders).rejected
@@ -260,7 +278,7 @@ def without_train(path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ("", "line 1: the columns must be path,label or path,label,split; found nothing"),
+        ("", "line 1: the columns must be path, label and perhaps split and group; found nothing"),
         ("file,label\n", "line 1: the columns must be .*; found file, label"),
         ("path,label,sex\n", "line 1: the columns must be .*; found path, label, sex"),
         ("path,label\ngone.jpg,daisy\n", "line 2: there is no file 'gone.jpg'"),

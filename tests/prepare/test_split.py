@@ -107,8 +107,9 @@ def test_classes_with_too_few_distinct_photos_are_named():
     with pytest.raises(UserError) as error:
         split(pd.concat([photos(20), *few]))
     assert str(error.value) == (
-        "every class needs at least 3 photos that are not near-duplicates, for train, test, "
-        "validation: 'x' has 1, 'xx' has 2; add photos or leave the class out"
+        "every class needs at least 3 groups of photos, for train, test, validation; photos that "
+        "look alike (prepare.near_duplicate_bits), or have one `group` in labels.csv, are one: 'x' "
+        "has 1, 'xx' has 2; add photos or leave the class out"
     )
 
 
@@ -153,7 +154,7 @@ def test_a_class_smaller_than_the_folds_is_refused():
         [photos(20, classes=1), photos(9, classes=1, first=20).assign(**{"class": "x"})]
     )
     split(table)
-    with pytest.raises(UserError, match=r"at least 10 photos .* for 10 folds: 'x' has 9;"):
+    with pytest.raises(UserError, match=r"at least 10 groups .* for 10 folds; .*: 'x' has 9;"):
         split(table, fold=3)
 
 
@@ -183,5 +184,5 @@ def test_three_folds_need_three_photos():
 
 def test_half_of_three_photos_leaves_too_few_to_train_on():
     split(photos(4, classes=1), fold=1, test_fraction=0.5)
-    with pytest.raises(UserError, match=r"at least 4 photos .* for 2 folds: 'class 0' has 3;"):
+    with pytest.raises(UserError, match=r"at least 4 groups .* for 2 folds; .*: 'class 0' has 3;"):
         split(photos(3, classes=1), fold=1, test_fraction=0.5)
