@@ -49,7 +49,7 @@ def main() -> None:
     out = io.StringIO() if options.output else sys.stdout
     top = options.top or (1 if options.form == "csv" else 3)
     with closing(predict_photos(classifier, photos, top, options.explain)) as predicted:
-        predictions = with_bar(predicted, len(photos), is_shown=not shows_progress(options))
+        predictions = with_bar(predicted, len(photos), options)
         accepted = without_rejected(predictions, rejections)
         if options.unlabeled:
             size_px = classifier.meta.image_size_px
@@ -102,12 +102,11 @@ def parse_options() -> argparse.Namespace:
         help="print a CSV of the N (100) photos without a label that the model is least sure of",
     )
     options = parser.parse_args()
-    is_csv = options.csv or options.unlabeled
-    options.form = "json" if options.json else "csv" if is_csv else ""
-    suffix = options.output.suffix.removeprefix(".") if options.output else options.form
-    if options.form not in ("", suffix):
-        parser.error(f"--output: must end in .{options.form} here, got {options.output}")
-    options.form = suffix
+    options.form = "json" if options.json else "csv" if options.csv or options.unlabeled else ""
+    if options.output:
+        asked, options.form = options.form, options.output.suffix.removeprefix(".")
+        if asked not in ("", options.form):
+            parser.error(f"--output: must end in .{asked} here, got {options.output}")
     return options
 
 
@@ -128,18 +127,13 @@ def check_output(path: Path) -> None:
         raise UserError(f"--output: {path.parent} cannot be written to; name another folder")
 
 
-def shows_progress(options: argparse.Namespace) -> bool:
-    """Tell whether lines that appear in the terminal say how far it is."""
-    is_at_the_end = options.output or options.unlabeled or options.form == "json"
-    return sys.stdout.isatty() and not is_at_the_end
-
-
 def with_bar(
-    predictions: Iterable[Prediction], photos: int, is_shown: bool
+    predictions: Iterable[Prediction], photos: int, options: argparse.Namespace
 ) -> Iterable[Prediction]:
-    """Show a bar in a terminal, once it has taken a second."""
-    disable = None if is_shown else True  # None: where there is no terminal
-    return tqdm(predictions, "predict", photos, unit=" photos", ncols=80, delay=1, disable=disable)
+    """Show a bar in a terminal after a second, unless the photos' lines appear there."""
+    comes_last = options.output or options.unlabeled or options.form == "json"
+    hidden = None if comes_last or not sys.stdout.isatty() else True  # None asks the terminal
+    return tqdm(predictions, "predict", photos, unit=" photos", ncols=80, delay=1, disable=hidden)
 
 
 def without_rejected(
