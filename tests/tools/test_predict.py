@@ -378,8 +378,8 @@ def test_a_file_is_complete_or_absent(
     [
         ("folder.csv", r"--output: \S+/folder.csv is not a file; name one, such as"),
         ("pipe.csv", r"--output: \S+/pipe.csv is not a file"),
-        ("nowhere/all.csv", r"--output: \S+/nowhere is not a folder; make it, or name another one"),
-        ("shut/all.csv", r"--output: \S+/shut cannot be written to; name another folder"),
+        ("nowhere/all.csv", r"--output: \S+/nowhere is not a folder to write in; name another one"),
+        ("shut/all.csv", r"--output: \S+/shut is not a folder to write in; name another one"),
     ],
 )
 def test_a_bad_place_for_the_file_is_refused_before_the_work(

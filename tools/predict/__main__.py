@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -48,9 +49,9 @@ def main() -> None:
     photos = find_photos(options.photos, rejections)
     out = io.StringIO() if options.output else sys.stdout
     top = options.top or (1 if options.form == "csv" else 3)
-    with closing(predict_photos(classifier, photos, top, options.explain)) as predicted:
-        predictions = with_bar(predicted, len(photos), options)
-        accepted = without_rejected(predictions, rejections)
+    with closing(predict_photos(classifier, photos, top, options.explain)) as predictions:
+        has_lines = not (options.output or options.unlabeled or options.form == "json")
+        accepted = report(predictions, len(photos), rejections, has_lines)
         if options.unlabeled:
             size_px = classifier.meta.image_size_px
             print_unlabeled(choose_unlabeled(accepted, labeled, options.unlabeled, size_px), out)
@@ -121,26 +122,17 @@ def check_output(path: Path) -> None:
     """Refuse, before the work, a place where no file can be written."""
     if path.exists() and not path.is_file():
         raise UserError(f"--output: {path} is not a file; name one, such as predictions.csv")
-    if not path.parent.is_dir():
-        raise UserError(f"--output: {path.parent} is not a folder; make it, or name another one")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise UserError(f"--output: {path.parent} cannot be written to; name another folder")
+    if not (path.parent.is_dir() and os.access(path.parent, os.W_OK | os.X_OK)):
+        raise UserError(f"--output: {path.parent} is not a folder to write in; name another one")
 
 
-def with_bar(
-    predictions: Iterable[Prediction], photos: int, options: argparse.Namespace
-) -> Iterable[Prediction]:
-    """Show a bar in a terminal after a second, unless the photos' lines appear there."""
-    comes_last = options.output or options.unlabeled or options.form == "json"
-    hidden = None if comes_last or not sys.stdout.isatty() else True  # None asks the terminal
-    return tqdm(predictions, "predict", photos, unit=" photos", ncols=80, delay=1, disable=hidden)
-
-
-def without_rejected(
-    predictions: Iterable[Prediction], rejections: Rejections
+def report(
+    predictions: Iterable[Prediction], total: int, rejections: Rejections, has_lines: bool
 ) -> Iterator[Prediction]:
-    """Give the photos that are classified; report the others."""
-    for prediction in predictions:
+    """Give the photos that are classified; show a bar, unless their lines appear in a terminal."""
+    hidden = True if has_lines and sys.stdout.isatty() else None  # None asks standard error
+    bar = partial(tqdm, unit=" photos", ncols=80, delay=1, disable=hidden)
+    for prediction in bar(predictions, "predict", total):
         if prediction.rejected:
             rejections.add(prediction.path, prediction.rejected)
         else:

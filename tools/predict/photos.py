@@ -181,22 +181,16 @@ def _decode(paths: Iterable[Path], size_px: int) -> Iterator[tuple[Path, Pixels 
 
     Threads decode them: the decoders leave Python's lock to others, as PyTorch does.
     """
-
-    def read(path: Path) -> Pixels | PhotoError:
-        try:
-            return read_photo(path, size_px)
-        except PhotoError as error:
-            return error
-
     pool, rest = ThreadPoolExecutor(cores()), iter(paths)
-    waiting: deque[tuple[Path, Future[Pixels | PhotoError]]] = deque()
+    waiting: deque[tuple[Path, Future[Pixels]]] = deque()
     try:
         while True:
-            missing = AHEAD - len(waiting)
-            waiting.extend((path, pool.submit(read, path)) for path in islice(rest, missing))
+            for path in islice(rest, AHEAD - len(waiting)):
+                waiting.append((path, pool.submit(read_photo, path, size_px)))
             if not waiting:
                 return
             path, future = waiting.popleft()
-            yield path, future.result()
+            error = future.exception()
+            yield path, error if isinstance(error, PhotoError) else future.result()
     finally:
         pool.shutdown(cancel_futures=True)

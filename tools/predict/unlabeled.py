@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from typing import TextIO
 
 import numpy as np
-from PIL import Image
 
 from stages.common.errors import PhotoError
 from stages.common.names import printable_name
@@ -22,8 +21,7 @@ from stages.prepare.perceptual_hash import Hashes, mirrored, perceptual_hash
 from tools.predict.photos import LIMITS, Prediction
 
 NEAR_BITS = 8
-"""Photos whose hashes differ in at most so many bits look alike: params.yaml's value, which a
-model's folder does not have."""
+"""As prepare.near_duplicate_bits, which a model's folder does not tell."""
 
 
 def labeled_photos() -> set[str]:
@@ -36,31 +34,24 @@ def labeled_photos() -> set[str]:
 def choose_unlabeled(
     predictions: Iterable[Prediction], labeled: set[str], most: int, size_px: int
 ) -> list[Prediction]:
-    """Return the photos to label, the least sure first.
+    """Return the photos to label, the least sure first, none that looks like one before it.
 
-    Photos that are labeled, rejected, or look like one before them are left out.
-
-    Parameters
-    ----------
-    labeled : set of str
-        The sha256 of files.
-    size_px : int
-        Of the squares that are compared; the store's, so that it finds the same ones alike.
+    `labeled` are the sha256 of files to leave out; `size_px` is the side of the squares compared.
     """
     chosen: list[Prediction] = []
     seen: Hashes = np.empty(0, np.uint64)
-    usable = (prediction for prediction in predictions if not prediction.rejected)
-    for prediction in sorted(usable, key=lambda each: each.classes[0][1]):
+    for prediction in sorted(predictions, key=lambda each: each.classes[0][1]):
         if len(chosen) == most:
             break
         try:
             content = read_photo_file(prediction.path, LIMITS.max_bytes, is_listed=False)
             if hashlib.sha256(content).hexdigest() in labeled:
                 continue
-            square: Image.Image = decode_photo(content, size_px, LIMITS).square
+            own = np.array(
+                [perceptual_hash(decode_photo(content, size_px, LIMITS).square)], np.uint64
+            )
         except PhotoError:  # it has changed since it was predicted
             continue
-        own = np.array([perceptual_hash(square)], np.uint64)
         if not (np.bitwise_count(seen ^ own) <= NEAR_BITS).any():
             chosen.append(prediction)
             seen = np.concatenate([seen, own, mirrored(own)])
@@ -68,15 +59,11 @@ def choose_unlabeled(
 
 
 def print_unlabeled(photos: Iterable[Prediction], out: TextIO) -> None:
-    """Write the table that `python -m tools.review --table` opens; the label is to be given.
-
-    A name is not composed, as others are for people: the file has to be found by it.
-    """
+    """Write a table for `python -m tools.review --table`, which finds the files by their paths."""
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["path", "label", "better_label", "label_probability", "better_probability"])
     for photo in photos:
-        path = str(photo.path)
-        name, probability = photo.classes[0]
-        writer.writerow(
-            [path if path.isprintable() else printable_name(path), "", name, "", probability]
-        )
+        path, (name, probability) = str(photo.path), photo.classes[0]
+        # As it is spelled, and not composed as elsewhere.
+        spelled = path if path.isprintable() else printable_name(path)
+        writer.writerow([spelled, "", name, "", probability])
