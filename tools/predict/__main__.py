@@ -168,14 +168,9 @@ def print_table(
 
 
 def print_csv(predictions: Iterable[Prediction], top: int, out: TextIO) -> None:
-    """Write a header and a row per photo: path, class, probability, unsure; then further classes.
-
-    Further classes, up to `top`, are class2, probability2 and so on.
-    """
+    """Write a row per photo; classes after the best, up to `top`, as class2, probability2 ..."""
     writer = csv.writer(out, lineterminator="\n")
-    further = [
-        f"{column}{rank}" for rank in range(2, top + 1) for column in ("class", "probability")
-    ]
+    further = [f"{name}{rank}" for rank in range(2, top + 1) for name in ("class", "probability")]
     writer.writerow(["path", "class", "probability", "unsure", *further])
     for prediction in predictions:
         best, *others = prediction.classes

@@ -7,6 +7,7 @@ import sys
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from math import inf
@@ -47,9 +48,8 @@ class Rejections:
     def add(self, path: Path, reason: str) -> None:
         """Print why a photo or folder is rejected."""
         self.count += 1
-        tqdm.write(
-            f"{printable_name(str(path))}: {reason}", file=sys.stderr
-        )  # clears the bar first
+        line = f"{printable_name(str(path))}: {reason}"
+        tqdm.write(line, file=sys.stderr)  # clears the progress bar first
         sys.stderr.flush()
 
 
@@ -133,27 +133,31 @@ def predict_photos(
     """
     if explain is not None:
         forget_pictures(explain)
-    meta, threshold = classifier.meta, classifier.calibration.threshold
     number = 0
-    photos = _decode(paths, meta.image_size_px)
-    while batch := list(islice(photos, PREDICT_BATCH)):
-        accepted = [(path, found) for path, found in batch if not isinstance(found, PhotoError)]
-        images = np.array([pixels for _, pixels in accepted], np.uint8)
-        probabilities = classifier.probabilities(images)
-        if explain is not None and accepted:
-            pictures = _explain(classifier, images, probabilities)
-            for picture, (path, _) in zip(pictures, accepted, strict=True):
-                number += 1
-                write_bytes(explain / f"{number:04}-{path.stem[:LONGEST_STEM]}.png", png(picture))
-        rows = iter(probabilities)
-        for path, found in batch:
-            if isinstance(found, PhotoError):
-                yield Prediction(path, [], is_unsure=True, rejected=str(found))
-                continue
-            row = next(rows)
-            best = np.argsort(-row, kind="stable")[:top]
-            classes = [(meta.classes[label], float(row[label].round(DECIMALS))) for label in best]
-            yield Prediction(path, classes, bool(row.max() < threshold))
+    with closing(_decode(paths, classifier.meta.image_size_px)) as photos:
+        while batch := list(islice(photos, PREDICT_BATCH)):
+            accepted = [(path, found) for path, found in batch if not isinstance(found, PhotoError)]
+            images = np.array([pixels for _, pixels in accepted], np.uint8)
+            probabilities = classifier.probabilities(images)
+            if explain is not None and accepted:
+                pictures = _explain(classifier, images, probabilities)
+                for picture, (path, _) in zip(pictures, accepted, strict=True):
+                    number += 1
+                    name = f"{number:04}-{path.stem[:LONGEST_STEM]}.png"
+                    write_bytes(explain / name, png(picture))
+            rows = iter(probabilities)
+            for path, found in batch:
+                if isinstance(found, PhotoError):
+                    yield Prediction(path, [], is_unsure=True, rejected=str(found))
+                else:
+                    yield _best(classifier, path, next(rows), top)
+
+
+def _best(classifier: Classifier, path: Path, row: Probabilities, top: int) -> Prediction:
+    names, threshold = classifier.meta.classes, classifier.calibration.threshold
+    best = np.argsort(-row, kind="stable")[:top]
+    classes = [(names[label], float(row[label].round(DECIMALS))) for label in best]
+    return Prediction(path, classes, bool(row.max() < threshold))
 
 
 def forget_pictures(folder: Path) -> None:
@@ -176,7 +180,7 @@ def _explain(
         yield Image.fromarray(np.concatenate([image, spotlight(image, activation)], axis=1))
 
 
-def _decode(paths: Iterable[Path], size_px: int) -> Iterator[tuple[Path, Pixels | PhotoError]]:
+def _decode(paths: Iterable[Path], size_px: int) -> Generator[tuple[Path, Pixels | PhotoError]]:
     """Give each photo's pixels, or why there are none, in the order of the paths.
 
     Threads decode them: the decoders leave Python's lock to others, as PyTorch does.
