@@ -244,6 +244,19 @@ def test_a_picture_of_each_photo_shows_where_the_flower_was_found(
     assert right.mean() < left.mean()
 
 
+def test_a_rejected_photo_has_no_picture_and_moves_no_other(
+    photos: Path, run: Runner, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.jpg").write_text("<html>")
+    good = [photos / "rose/03.jpg", photos / "tulip/03.jpg"]
+    run(good[0], tmp_path / "bad.jpg", good[1], "--explain", tmp_path / "why", code=1)
+    pictures = sorted((tmp_path / "why").iterdir())
+    assert [path.name for path in pictures] == ["0001-03.png", "0002-03.png"]
+    for path, picture in zip(good, pictures, strict=True):
+        with Image.open(picture) as image:
+            np.testing.assert_array_equal(np.asarray(image)[:, :32], read_photo(path, 32))
+
+
 def test_a_folder_for_pictures_that_is_a_file_is_one_line(
     photos: Path, run: Runner, tmp_path: Path
 ) -> None:
