@@ -38,9 +38,9 @@ from stages.model.flowernet import build_flowernet
 from stages.model.folder import CALIBRATION, save_classifier
 from stages.prepare.stage import prepare_store
 from tests.conftest import ROOT
-from tools.predict import Prediction, Predictor
+from tools.predict import Predictor
 from tools.predict.__main__ import main
-from tools.predict.photos import AHEAD, LIMITS, Pixels, predict_photos, read_photo
+from tools.predict.photos import AHEAD, LIMITS, Pixels, Prediction, predict_photos, read_photo
 
 CLASSES = ("daisy", "rose", "tulip")
 

@@ -181,10 +181,7 @@ def _explain(
 
 
 def _decode(paths: Iterable[Path], size_px: int) -> Generator[tuple[Path, Pixels | PhotoError]]:
-    """Give each photo's pixels, or why there are none, in the order of the paths.
-
-    Threads decode them: the decoders leave Python's lock to others, as PyTorch does.
-    """
+    """Give each photo's pixels or why there are none, in order; decoders need no lock of Python."""
     pool, rest = ThreadPoolExecutor(cores()), iter(paths)
     waiting: deque[tuple[Path, Future[Pixels]]] = deque()
     try:

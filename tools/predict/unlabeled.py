@@ -34,10 +34,7 @@ def labeled_photos() -> set[str]:
 def choose_unlabeled(
     predictions: Iterable[Prediction], labeled: set[str], most: int, size_px: int
 ) -> list[Prediction]:
-    """Return the photos to label, the least sure first, none that looks like one before it.
-
-    `labeled` are the sha256 of files to leave out; `size_px` is the side of the squares compared.
-    """
+    """Return the least sure photos, none like one before it or with the sha256 of a labeled one."""
     chosen: list[Prediction] = []
     seen: Hashes = np.empty(0, np.uint64)
     for prediction in sorted(predictions, key=lambda each: each.classes[0][1]):
