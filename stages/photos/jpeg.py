@@ -1,6 +1,7 @@
 """JPEGs, decoded at a fraction of their size; no damage passes unnoticed."""
 
 import math
+import threading
 
 import simplejpeg
 from PIL import Image
@@ -29,9 +30,9 @@ Scaled = tuple[Image.Image, float, float]
 """A decoded photo, scaled down perhaps, and the width and height of it that the content fills."""
 
 MOST_ROOM = 1 << 23
-"""Bytes that a process keeps for the pixels of its next photo."""
+"""Bytes that a thread keeps for the pixels of its next photo."""
 
-_room = bytearray()
+_kept = threading.local()
 
 
 def decode_jpeg(content: bytes, size: tuple[int, int], size_px: int) -> Scaled | None:
@@ -58,14 +59,13 @@ def decode_jpeg(content: bytes, size: tuple[int, int], size_px: int) -> Scaled |
 
 
 def _room_for(size: int) -> bytearray | None:
-    """Return memory for decoded pixels, the same every time; None for very many pixels.
+    """Return memory for decoded pixels, a thread's own; None for very many pixels.
 
-    To allocate and free it for every photo would take a tenth of a small one's time. Because of
-    it, a process can decode photos on one thread only.
+    To allocate and free it for every photo would take a tenth of a small one's time.
     """
-    global _room
     if size > MOST_ROOM:
         return None
-    if len(_room) < size:
-        _room = bytearray(size)
-    return _room
+    room: bytearray = getattr(_kept, "room", bytearray())
+    if len(room) < size:
+        _kept.room = room = bytearray(size)
+    return room

@@ -8,9 +8,10 @@ every machine: all arithmetic on the way is on integers.
 
 import functools
 import io
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,20 +166,34 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+_lock = threading.Lock()
+_inside = 0
+_guards = ExitStack()
+"""Puts back what the first of several threads inside has switched off."""
+
+
 @contextmanager
 def _pillow_unguarded() -> Iterator[None]:
     """Let Pillow decode without warnings and without its guard against huge photos.
 
     A photo that a decoder tolerates needs no warning. Pillow's guard warns at one size and raises
-    at twice that; here `Limits` is the guard.
+    at twice that; here `Limits` is the guard. Both are switched for the whole process, so the last
+    thread inside puts them back.
     """
-    guard, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    global _inside
+    with _lock:
+        if _inside == 0:
+            _guards.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+            Image.MAX_IMAGE_PIXELS = None
+            _guards.enter_context(warnings.catch_warnings(action="ignore"))
+        _inside += 1
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     finally:
-        Image.MAX_IMAGE_PIXELS = guard
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                _guards.close()
 
 
 def _open(content: bytes) -> Image.Image:

@@ -2,6 +2,9 @@
 
 import io
 import sys
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -253,3 +256,40 @@ def test_a_jpeg_of_hundreds_of_scans_is_not_decoded(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(module, "decode_jpeg", lambda *_: pytest.fail("it was decoded"))
     with pytest.raises(PhotoError, match=r"^damaged: 1,0\d\d scans, which take too long"):
         decode_photo(content[:-2] + scan * 1000 + content[-2:], 32, Limits(8, 1, 4))
+
+
+def test_eight_threads_decode_what_one_does() -> None:
+    contents = [encoded(photo(seed, 400, 300)) for seed in range(40)]
+    contents += [encoded(photo(seed), "PNG") for seed in range(40)]
+    alone = [pixels(content) for content in contents]
+    guard, filters = Image.MAX_IMAGE_PIXELS, [*warnings.filters]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(pixels, 10 * contents))
+    np.testing.assert_array_equal(together, 10 * alone)
+    assert (guard, filters) == (Image.MAX_IMAGE_PIXELS, [*warnings.filters])
+
+
+def test_pillows_guard_stays_off_until_the_last_thread_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first one in comes out while the second one has yet to open a huge photo."""
+    guard, filters = Image.MAX_IMAGE_PIXELS, [*warnings.filters]
+    first_is_out, second_is_in = threading.Event(), threading.Event()
+    content, open_image = encoded(photo(1), "PNG"), module._open
+
+    def meet(content: bytes) -> Image.Image:
+        if threading.current_thread().name.startswith("second"):
+            second_is_in.set()
+            assert first_is_out.wait(10)
+            assert Image.MAX_IMAGE_PIXELS is None
+        else:
+            assert second_is_in.wait(10)
+        return open_image(content)
+
+    monkeypatch.setattr(module, "_open", meet)
+    with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1, "second") as second:
+        one, other = (pool.submit(pixels, content) for pool in (first, second))
+        one.result()
+        first_is_out.set()
+        other.result()
+    assert (guard, filters) == (Image.MAX_IMAGE_PIXELS, [*warnings.filters])

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import sys
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from stages.common.errors import UserError
+from stages.common.files import write_bytes
 from stages.common.store import Store
 from stages.evaluate.predicting import check_fit
 from stages.model.classifier import Calibration, Classifier
@@ -121,6 +123,12 @@ def test_the_command_writes_what_agrees(
     command.main()
     assert export.read_bytes() == content
     assert export.with_suffix(".py").read_bytes() == command.REFERENCE.read_bytes()
+    about = json.loads(export.with_suffix(".json").read_text())
+    assert about.pop("onnx_sha256") == hashlib.sha256(content).hexdigest()
+    texts = {entry.key: entry.value for entry in onnx.load_from_string(content).metadata_props}
+    assert about.keys() == texts.keys()
+    assert (about["classes"], about["image_size_px"]) == (["dark", "light"], 32)
+    assert (about["mean"], about["threshold"]) == ([0.5, 0.4, 0.3], 0.7)
     printed = capsys.readouterr().out
     assert "all 10 test photos get the class that PyTorch gives them; probabilities" in printed
     assert [path.name for path in export.parent.glob(".*")] == []
@@ -161,26 +169,47 @@ def test_a_store_of_other_classes_is_refused(store: Store) -> None:
         check_fit(store, Classifier(classifier.network, meta), model=Path("mine"))
 
 
-def test_a_program_of_the_users_own_is_refused_before_the_work(
-    export: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("suffix", "text"), [(".py", "print('mine')\n"), (".json", '{\n  "schema_version": 2')]
+)
+def test_a_file_of_the_users_own_is_refused_before_the_work(
+    export: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, text: str
 ) -> None:
-    program = export.with_suffix(".py")
-    program.write_text("print('mine')\n")
+    mine = export.with_suffix(suffix)
+    mine.write_text(text)
     monkeypatch.setattr(sys, "argv", ["export", "lost", *sys.argv[2:]])
     with pytest.raises(
-        UserError, match=r"flowers\.py is a file of yours, and .* give --onnx anoth"
+        UserError, match=rf"flowers\{suffix} is a file of yours, .* give --onnx anoth"
     ):
         command.main()
-    assert program.read_text() == "print('mine')\n"
+    assert mine.read_text() == text
     assert not export.exists()
 
 
-def test_an_earlier_exports_program_is_replaced(export: Path) -> None:
+def test_an_earlier_exports_files_are_replaced(export: Path) -> None:
     program = export.with_suffix(".py")
     first_line = command.REFERENCE.read_text().partition("\n")[0]
     program.write_text(f"{first_line}\n\nof an earlier release")
     command.main()
+    before = export.with_suffix(".json").read_text()
+    command.main()
     assert program.read_bytes() == command.REFERENCE.read_bytes()
+    assert export.with_suffix(".json").read_text() == before
+
+
+def test_on_a_full_disk_all_old_files_stay(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    export.write_bytes(b"of yesterday")
+
+    def fill(path: Path, content: bytes) -> None:
+        if ".py" in path.name:
+            raise UserError(f"{path}: cannot be written: No space left on device")
+        write_bytes(path, content)
+
+    monkeypatch.setattr(command, "write_bytes", fill)
+    with pytest.raises(UserError, match="No space left"):
+        command.main()
+    assert [path.name for path in export.parent.iterdir()] == [export.name]
+    assert export.read_bytes() == b"of yesterday"
 
 
 def test_a_missing_store_is_named(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,27 +5,42 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
+import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from PIL import Image, ImageFilter
+from tqdm import tqdm
 
 from stages.common.errors import UserError
 from stages.common.files import write_guarded
 from stages.common.schema import Params
-from stages.common.store import Store, open_store
+from stages.common.store import STORE, Store, open_store
 from stages.evaluate.predicting import predict as predict_test_split
 from stages.evaluate.predicting import tabulate
-from stages.model.classifier import Calibration, Classifier, ModelMeta, normalize
+from stages.model.classifier import (
+    PREDICT_BATCH,
+    Calibration,
+    Classifier,
+    ModelMeta,
+    Probabilities,
+    normalize,
+)
 from stages.model.flowernet import build_flowernet
 from stages.model.folder import CALIBRATION, save_classifier
 from stages.prepare.stage import prepare_store
 from tests.conftest import ROOT
+from tools.predict import Predictor
 from tools.predict.__main__ import main
-from tools.predict.photos import LIMITS, read_photo
+from tools.predict.photos import AHEAD, LIMITS, Pixels, Prediction, predict_photos, read_photo
 
 CLASSES = ("daisy", "rose", "tulip")
 
@@ -150,6 +165,7 @@ def test_predictions_equal_those_of_evaluate_to_the_last_digit(
 
     printed, _ = run("--csv", "--top", 1, *paths)
     found = pd.read_csv(io.StringIO(printed))
+    assert found["path"].tolist() == [str(path) for path in paths]
     assert found["class"].tolist() == table["predicted"].tolist()
     assert found["probability"].tolist() == table["confidence"].tolist()
 
@@ -170,19 +186,22 @@ def test_the_forms_say_the_same(photos: Path, run: Runner) -> None:
     table, _ = run(photos / "rose", "--top", 2)
     array = json.loads(run(photos / "rose", "--top", 2, "--json")[0])
     rows = list(csv.DictReader(io.StringIO(run(photos / "rose", "--top", 2, "--csv")[0])))
-    assert len(array) == len(table.splitlines()) == len(rows) / 2 == 20
-    lines = table.splitlines()
-    for photo, line, *pair in zip(array, lines, rows[::2], rows[1::2], strict=True):
+    assert len(array) == len(table.splitlines()) == len(rows) == 20
+    for photo, line, row in zip(array, table.splitlines(), rows, strict=True):
         assert line.split()[0] == photo["path"]
         assert line.split()[1::2] == [each["class"] for each in photo["classes"]]
-        for rank, (row, each) in enumerate(zip(pair, photo["classes"], strict=True), start=1):
-            assert row == {
-                "path": photo["path"],
-                "rank": str(rank),
-                "class": each["class"],
-                "probability": str(each["probability"]),
-                "unsure": "false",
-            }
+        first, second = photo["classes"]
+        assert row == {
+            "path": photo["path"],
+            "class": first["class"],
+            "probability": str(first["probability"]),
+            "unsure": "false",
+            "class2": second["class"],
+            "probability2": str(second["probability"]),
+        }
+    plain = run(photos / "rose", "--csv")[0].splitlines()
+    assert plain[0] == "path,class,probability,unsure"
+    assert plain[1:] == [",".join([*row.values()][:4]) for row in rows]
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0])
@@ -223,6 +242,19 @@ def test_a_picture_of_each_photo_shows_where_the_flower_was_found(
     np.testing.assert_array_equal(left, read_photo(photos / "rose" / "00.png", 32))
     assert (right <= left).all()
     assert right.mean() < left.mean()
+
+
+def test_a_rejected_photo_has_no_picture_and_moves_no_other(
+    photos: Path, run: Runner, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.jpg").write_text("<html>")
+    good = [photos / "rose/03.jpg", photos / "tulip/03.jpg"]
+    run(good[0], tmp_path / "bad.jpg", good[1], "--explain", tmp_path / "why", code=1)
+    pictures = sorted((tmp_path / "why").iterdir())
+    assert [path.name for path in pictures] == ["0001-03.png", "0002-03.png"]
+    for path, picture in zip(good, pictures, strict=True):
+        with Image.open(picture) as image:
+            np.testing.assert_array_equal(np.asarray(image)[:, :32], read_photo(path, 32))
 
 
 def test_a_folder_for_pictures_that_is_a_file_is_one_line(
@@ -324,6 +356,196 @@ def test_tiny_wide_and_transparent_photos_have_an_answer(run: Runner, tmp_path: 
     Image.new("L", (900, 3)).save(tmp_path / "wide.png")
     Image.new("RGBA", (40, 30)).save(tmp_path / "glass.png")
     assert len(run(tmp_path / "tiny.png", tmp_path / "wide.png", tmp_path / "glass.png")[0]) > 0
+
+
+def test_a_file_is_what_would_be_printed(photos: Path, run: Runner, tmp_path: Path) -> None:
+    for form, words in (("csv", ["--top", 99]), ("json", [])):
+        printed, _ = run(photos, f"--{form}", *words)
+        silent, _ = run(photos, *words, "--output", tmp_path / f"all.{form}")
+        assert silent == ""
+        assert (tmp_path / f"all.{form}").read_text() == printed
+    assert sorted(path.name for path in tmp_path.glob("*all*")) == ["all.csv", "all.json"]
+
+
+def test_a_file_is_complete_or_absent(
+    photos: Path, run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, ends = tmp_path / "all.csv", iter([False, True])
+    written.write_text("of yesterday")
+    predicted = Classifier.probabilities
+
+    def interrupted(*arguments: Any) -> Any:
+        if next(ends):
+            raise KeyboardInterrupt
+        return predicted(*arguments)
+
+    monkeypatch.setattr(Classifier, "probabilities", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(photos, "--output", written)
+    assert written.read_text() == "of yesterday"
+    assert not [thread for thread in threading.enumerate() if "ThreadPool" in thread.name]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("folder.csv", r"--output: \S+/folder.csv is not a file; name one, such as"),
+        ("pipe.csv", r"--output: \S+/pipe.csv is not a file"),
+        ("nowhere/all.csv", r"--output: \S+/nowhere is not a folder to write in; name another one"),
+        ("shut/all.csv", r"--output: \S+/shut is not a folder to write in; name another one"),
+    ],
+)
+def test_a_bad_place_for_the_file_is_refused_before_the_work(
+    run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
+) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "shut").mkdir(mode=0o500)
+    os.mkfifo(tmp_path / "pipe.csv")
+    access = os.access  # to root, nothing is shut
+    monkeypatch.setattr(os, "access", lambda path, mode: path.name != "shut" and access(path, mode))
+    with pytest.raises(UserError, match=message):
+        run("lost", "--output", tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--output", "all.txt"], "--output: must end in .csv or .json, got 'all.txt'"),
+        (["--output", ""], "--output: must end in .csv or .json, got ''"),
+        (["--json", "--output", "a.csv"], "--output: must end in .json here, got a.csv"),
+        (["--unlabeled", "--output", "a.json"], "--output: must end in .csv here, got a.json"),
+        (["--unlabeled", "0"], "--unlabeled: must be a whole number from 1 up, got '0'"),
+        (["--unlabeled", "--json"], "--json: not allowed with argument --unlabeled"),
+    ],
+)
+def test_options_that_do_not_fit_say_what_does(run: Runner, words: list[str], message: str) -> None:
+    assert message in run("lost", *words, code=2)[1]
+
+
+def test_the_network_waits_for_no_photo_that_could_be_decoded_meanwhile(
+    photos: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it sees the first batch, the next one is decoded; never more than AHEAD photos are."""
+    paths = sorted(photos.glob("*/*")) * 5
+    decoded: list[Path] = []
+    seen: list[int] = []
+
+    def read(path: Path, size_px: int) -> Pixels:
+        decoded.append(path)
+        return read_photo(path, size_px)
+
+    def watched(images: Pixels) -> Probabilities:
+        start, ahead = time.monotonic(), min(len(paths), sum(seen) + AHEAD)
+        while len(decoded) < ahead and time.monotonic() < start + 10:
+            time.sleep(0.001)
+        seen.append(len(images))
+        assert 0 <= len(decoded) - ahead <= PREDICT_BATCH
+        return classifier.probabilities(images)
+
+    monkeypatch.setattr("tools.predict.photos.read_photo", read)
+    watcher = SimpleNamespace(
+        probabilities=watched, meta=classifier.meta, calibration=classifier.calibration
+    )
+    found = list(predict_photos(watcher, paths, 1))  # type: ignore[arg-type]
+    assert [prediction.path for prediction in found] == paths
+    assert sum(seen) == len(decoded) == 300
+
+
+@pytest.mark.parametrize(("terminal", "bar"), [(True, True), (False, False)])
+def test_a_bar_is_for_terminals_only(
+    photos: Path,
+    run: Runner,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    terminal: bool,
+    bar: bool,
+) -> None:
+    def at_once(*arguments: Any, **options: Any) -> "tqdm[Any]":
+        return tqdm(*arguments, **options | {"delay": 0})
+
+    monkeypatch.setattr("tools.predict.__main__.tqdm", at_once)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    _, shown = run(photos, "--output", tmp_path / "all.csv")
+    assert ("60/60" in shown) is bar
+    assert max(map(len, shown.replace("\r", "\n").split("\n"))) <= 80
+
+
+def test_eight_threads_share_a_predictor(photos: Path, model: Path) -> None:
+    predictor, paths = Predictor(model), sorted(photos.glob("*/*"))
+    alone = predictor.predict(paths)
+    assert [prediction.path for prediction in alone] == paths
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(predictor.predict, [paths] * 16))
+    assert together == [alone] * 16
+    assert predictor.predict(str(paths[0]), top=1)[0].classes == alone[0].classes[:1]
+
+
+def test_a_rejected_photo_says_why_among_the_others(
+    photos: Path, model: Path, tmp_path: Path
+) -> None:
+    good = photos / "rose/03.jpg"
+    first, second, third = Predictor(model).predict([good, tmp_path / "gone.jpg", good])
+    assert first == third
+    assert not first.rejected
+    assert second == Prediction(
+        tmp_path / "gone.jpg", [], True, "vanished: was listed, then was gone"
+    )
+
+
+UNLABELED = "path,label,better_label,label_probability,better_probability"
+
+
+def test_the_least_sure_are_to_be_labeled_first(photos: Path, run: Runner) -> None:
+    every = pd.read_csv(io.StringIO(run(photos, "--csv")[0]))
+    expected = every.sort_values("probability", kind="stable").head(7)
+    printed, _ = run(photos, "--unlabeled", 7)
+    assert printed.startswith(UNLABELED + "\n")
+    found = pd.read_csv(io.StringIO(printed))
+    assert found["path"].tolist() == expected["path"].tolist()
+    assert found["better_label"].tolist() == expected["class"].tolist()
+    assert found["better_probability"].tolist() == expected["probability"].tolist()
+    assert found[["label", "label_probability"]].isna().all(axis=None)
+
+
+def test_of_photos_that_look_alike_one_is_to_be_labeled(
+    photos: Path, run: Runner, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    with Image.open(photos / "rose/03.jpg") as image:
+        image.save(mine / "again.jpg", quality=60)
+        image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(mine / "mirror.png")
+    shutil.copy(photos / "rose/03.jpg", mine / "copy.jpg")
+    shutil.copy(photos / "rose/04.jpg", mine / "other.jpg")
+    assert len(run(mine, "--csv")[0].splitlines()) == 1 + 4
+    assert len(run(mine, "--unlabeled")[0].splitlines()) == 1 + 2
+
+
+def test_what_the_store_has_is_labeled(
+    photos: Path, run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params: Params
+) -> None:
+    names = pd.read_csv(io.StringIO(run(photos, "--unlabeled")[0]))["path"]
+    monkeypatch.chdir(tmp_path)
+    STORE.mkdir(parents=True)
+    (tmp_path / "labeled").mkdir()
+    for name in ("daisy", "rose"):
+        shutil.copytree(photos / name, tmp_path / "labeled" / name)
+    prepare_store(tmp_path / "labeled", params.prepare, STORE, workers=1)
+    left = pd.read_csv(io.StringIO(run(photos, "--unlabeled")[0]))["path"]
+    assert len(left) > 0
+    assert left.tolist() == [name for name in names if "/tulip/" in name]
+    (STORE / "manifest.csv").unlink()
+    with pytest.raises(UserError, match=r"data/prepared: cannot be read"):
+        run(photos, "--unlabeled")
+
+
+def test_a_file_to_label_is_found_by_the_name_in_the_table(
+    photos: Path, run: Runner, tmp_path: Path
+) -> None:
+    decomposed = unicodedata.normalize("NFD", "ö.jpg")
+    shutil.copy(photos / "rose/03.jpg", tmp_path / decomposed)
+    run(tmp_path / decomposed, "--unlabeled", "--output", tmp_path / "next.csv")
+    assert Path(pd.read_csv(tmp_path / "next.csv")["path"][0]).is_file()
 
 
 def test_a_missing_model_is_one_clear_line(photos: Path, run: Runner, tmp_path: Path) -> None:

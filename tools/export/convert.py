@@ -3,6 +3,7 @@
 import json
 import logging
 import warnings
+from typing import Any
 
 import numpy as np
 import onnx
@@ -71,7 +72,9 @@ def convert(classifier: Classifier) -> bytes:
     assert program is not None
     model = program.model_proto
     forget_origin(model.graph)
-    onnx.helper.set_model_props(model, describe(classifier))
+    about = describe(classifier)
+    texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in about.items()}
+    onnx.helper.set_model_props(model, texts)
     onnx.checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString(deterministic=True)
     return content
@@ -84,20 +87,20 @@ def forget_origin(graph: onnx.GraphProto) -> None:
         part.ClearField("doc_string")
 
 
-def describe(classifier: Classifier) -> dict[str, str]:
-    """Return the metadata, which is all that using the file takes; lists are JSON."""
+def describe(classifier: Classifier) -> dict[str, Any]:
+    """Return the metadata, which is all that using the file takes; in it, they are JSON."""
     meta, calibration = classifier.meta, classifier.calibration
     own = meta.architecture == FLOWERNET  # the others have no width to choose
     return {
         "architecture": meta.architecture + (f", width {meta.width}" if own else ""),
-        "classes": json.dumps(meta.classes),
-        "image_size_px": str(meta.image_size_px),
+        "classes": meta.classes,
+        "image_size_px": meta.image_size_px,
         "input": "images: uint8 (batch, image_size_px, image_size_px, 3), RGB",
-        "mean": json.dumps(meta.mean),
+        "mean": meta.mean,
         "output": "probabilities: float32 (batch, classes), in the order of classes; rows sum to 1",
-        "std": json.dumps(meta.std),
-        "temperature": str(calibration.temperature),
-        "threshold": str(calibration.threshold),
+        "std": meta.std,
+        "temperature": calibration.temperature,
+        "threshold": calibration.threshold,
         "transforms": HOW_TO_PREPARE,
         "weights_sha256": meta.weights_sha256,
     }

@@ -1,25 +1,35 @@
 """Classify the flowers in photos with a trained model.
 
-Reads only the model's folder and the photos: neither DVC nor Git nor params.yaml. A photo that is
-rejected gets a line on standard error; the others are predicted, and the exit code is 1. Run it
-with ``python -m tools.predict PHOTO|FOLDER ...``.
+Reads only the model's folder and the photos: neither DVC nor Git nor params.yaml; --unlabeled also
+the store's manifest, to leave out what has a label. A photo that is rejected gets a line on
+standard error; the others are predicted, and the exit code is 1. Run it with
+``python -m tools.predict PHOTO|FOLDER ...``.
 """
 
 import argparse
 import csv
+import io
 import json
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 import torch
+from tqdm import tqdm
 
 from stages.common.errors import UserError, run_stage
+from stages.common.files import write_bytes
 from stages.common.names import printable_name
-from stages.model.device import choose_device, set_up_torch
-from stages.model.folder import MODELS, load_classifier
+from stages.model.device import set_up_torch
+from stages.model.folder import MODELS
 from tools.options import named
+from tools.predict import Predictor
 from tools.predict.photos import Prediction, Rejections, find_photos, predict_photos
+from tools.predict.unlabeled import choose_unlabeled, labeled_photos, print_unlabeled
 
 
 def main() -> None:
@@ -31,16 +41,28 @@ def main() -> None:
             f"--model: {options.model} is not a folder; give the one that holds model.json and "
             "model.safetensors (`dvc repro` makes it, or `dvc pull` where a remote has it)"
         )
-    classifier = load_classifier(options.model, choose_device("auto", "device"))
+    if options.output:
+        check_output(options.output)
+    labeled = labeled_photos() if options.unlabeled else set()
+    classifier = Predictor(options.model).classifier
     rejections = Rejections()
     photos = find_photos(options.photos, rejections)
-    predictions = predict_photos(classifier, photos, options.top, rejections, options.explain)
-    if options.json:
-        print_json(predictions)
-    elif options.csv:
-        print_csv(predictions)
-    else:
-        print_table(predictions, photos, classifier.meta.classes)
+    out = io.StringIO() if options.output else sys.stdout
+    top = options.top or (1 if options.form == "csv" else 3)
+    with closing(predict_photos(classifier, photos, top, options.explain)) as predictions:
+        has_lines = not (options.output or options.unlabeled or options.form == "json")
+        accepted = report(predictions, len(photos), rejections, has_lines)
+        if options.unlabeled:
+            size_px = classifier.meta.image_size_px
+            print_unlabeled(choose_unlabeled(accepted, labeled, options.unlabeled, size_px), out)
+        elif options.form == "json":
+            print_json(accepted, out)
+        elif options.form == "csv":
+            print_csv(accepted, min(top, len(classifier.meta.classes)), out)
+        else:
+            print_table(accepted, photos, classifier.meta.classes)
+    if isinstance(out, io.StringIO):
+        write_bytes(options.output, out.getvalue().encode())
     print(end="", flush=True)
     if rejections.count:
         sys.exit(1)
@@ -56,7 +78,7 @@ def parse_options() -> argparse.Namespace:
         "--model", type=named, default=MODELS, metavar="FOLDER", help=f"the model ({MODELS})"
     )
     parser.add_argument(
-        "--top", type=positive, default=3, metavar="N", help="classes to print for each photo (3)"
+        "--top", type=positive, metavar="N", help="classes for each photo (3; with --csv 1)"
     )
     parser.add_argument(
         "--explain",
@@ -64,12 +86,57 @@ def parse_options() -> argparse.Namespace:
         metavar="FOLDER",
         help="write a picture for each photo: where the network found the flower",
     )
+    parser.add_argument(
+        "--output", type=table_file, metavar="FILE", help="write a .csv or .json file, or none"
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON array")
     form.add_argument(
-        "--csv", action="store_true", help="print path, rank, class, probability, unsure"
+        "--csv", action="store_true", help="print a row per photo: path,class,probability,unsure"
     )
-    return parser.parse_args()
+    form.add_argument(
+        "--unlabeled",
+        type=positive,
+        nargs="?",
+        const=100,
+        metavar="N",
+        help="print a CSV of the N (100) photos without a label that the model is least sure of",
+    )
+    options = parser.parse_args()
+    options.form = "json" if options.json else "csv" if options.csv or options.unlabeled else ""
+    if options.output:
+        asked, options.form = options.form, options.output.suffix.removeprefix(".")
+        if asked not in ("", options.form):
+            parser.error(f"--output: must end in .{asked} here, got {options.output}")
+    return options
+
+
+def table_file(text: str) -> Path:
+    """Read the name of a file whose suffix says its form."""
+    if Path(text).suffix not in (".csv", ".json"):
+        raise argparse.ArgumentTypeError(f"must end in .csv or .json, got {text!r}")
+    return Path(text)
+
+
+def check_output(path: Path) -> None:
+    """Refuse, before the work, a place where no file can be written."""
+    if path.exists() and not path.is_file():
+        raise UserError(f"--output: {path} is not a file; name one, such as predictions.csv")
+    if not (path.parent.is_dir() and os.access(path.parent, os.W_OK | os.X_OK)):
+        raise UserError(f"--output: {path.parent} is not a folder to write in; name another one")
+
+
+def report(
+    predictions: Iterable[Prediction], total: int, rejections: Rejections, has_lines: bool
+) -> Iterator[Prediction]:
+    """Give the photos that are classified; show a bar, unless their lines appear in a terminal."""
+    hidden = True if has_lines and sys.stdout.isatty() else None  # None asks standard error
+    bar = partial(tqdm, unit=" photos", ncols=80, delay=1, disable=hidden)
+    for prediction in bar(predictions, "predict", total):
+        if prediction.rejected:
+            rejections.add(prediction.path, prediction.rejected)
+        else:
+            yield prediction
 
 
 def positive(text: str) -> int:
@@ -96,27 +163,29 @@ def print_table(
             for name, share in prediction.classes
         ]
         mark = ["unsure"] if prediction.is_unsure else []
-        print(f"{prediction.path:{path_width}}", *columns, *mark, sep="   ")
+        path = printable_name(str(prediction.path))
+        print(f"{path:{path_width}}", *columns, *mark, sep="   ")
 
 
-def print_csv(predictions: Iterable[Prediction]) -> None:
-    """Print a header and rows of path, rank from 1, class, probability, true if it is unsure."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["path", "rank", "class", "probability", "unsure"])
+def print_csv(predictions: Iterable[Prediction], top: int, out: TextIO) -> None:
+    """Write a row per photo; classes after the best, up to `top`, as class2, probability2 ..."""
+    writer = csv.writer(out, lineterminator="\n")
+    further = [f"{name}{rank}" for rank in range(2, top + 1) for name in ("class", "probability")]
+    writer.writerow(["path", "class", "probability", "unsure", *further])
     for prediction in predictions:
-        for rank, (name, probability) in enumerate(prediction.classes, start=1):
-            unsure = str(prediction.is_unsure).lower()
-            writer.writerow([prediction.path, rank, name, probability, unsure])
+        best, *others = prediction.classes
+        path, unsure = printable_name(str(prediction.path)), str(prediction.is_unsure).lower()
+        writer.writerow([path, *best, unsure, *(value for other in others for value in other)])
 
 
-def print_json(predictions: Iterable[Prediction]) -> None:
-    """Print one array with a line per photo, when all are done."""
+def print_json(predictions: Iterable[Prediction], out: TextIO) -> None:
+    """Write one array with a line per photo, when all are done."""
     lines = []
     for prediction in predictions:
         classes = [{"class": name, "probability": share} for name, share in prediction.classes]
-        row = {"path": prediction.path, "classes": classes, "unsure": prediction.is_unsure}
-        lines.append(json.dumps(row))
-    print("[" + ",\n ".join(lines) + "]")
+        path = printable_name(str(prediction.path))
+        lines.append(json.dumps({"path": path, "classes": classes, "unsure": prediction.is_unsure}))
+    print("[" + ",\n ".join(lines) + "]", file=out)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,10 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from math import inf
@@ -13,19 +16,27 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from tqdm import tqdm
 
 from stages.common.errors import PhotoError, UserError
 from stages.common.files import write_bytes
 from stages.common.names import is_clutter, printable_name
 from stages.common.reading import read_photo_file
+from stages.common.workers import cores
 from stages.drawing import png
 from stages.evaluate.explain import activation_maps, spotlight
 from stages.evaluate.predicting import DECIMALS
 from stages.model.classifier import PREDICT_BATCH, Classifier, Probabilities
 from stages.photos.photo import Limits, decode_photo
 
+Pixels = npt.NDArray[np.uint8]
+
 LIMITS = Limits(min_side_px=1, max_megapixels=250, max_aspect_ratio=inf)
 """Photos need not be good to train on, but must fit in memory: 250 megapixels take 0.75 GB."""
+
+
+AHEAD = 3 * PREDICT_BATCH
+"""Photos that are decoded, or being so, while the network sees a batch: they bound the memory."""
 
 
 class Rejections:
@@ -37,7 +48,9 @@ class Rejections:
     def add(self, path: Path, reason: str) -> None:
         """Print why a photo or folder is rejected."""
         self.count += 1
-        print(f"{printable_name(str(path))}: {reason}", file=sys.stderr, flush=True)
+        line = f"{printable_name(str(path))}: {reason}"
+        tqdm.write(line, file=sys.stderr)  # clears the progress bar first
+        sys.stderr.flush()
 
 
 def find_photos(arguments: Iterable[Path], rejections: Rejections) -> list[Path]:
@@ -71,7 +84,7 @@ def _photos_in(folder: Path, rejections: Rejections) -> list[Path]:
     return sorted(path for path in files if not is_clutter(path.relative_to(folder).as_posix()))
 
 
-def read_photo(path: Path, size_px: int) -> npt.NDArray[np.uint8]:
+def read_photo(path: Path, size_px: int) -> Pixels:
     """Decode a photo as prepare does, uint8 of shape (size_px, size_px, 3).
 
     Raises
@@ -92,52 +105,59 @@ LONGEST_STEM = 40
 
 @dataclass(frozen=True)
 class Prediction:
-    """A photo's most probable classes."""
+    """A photo's most probable classes, or why there are none."""
 
-    path: str
+    path: Path
     """As it was named or found."""
     classes: list[tuple[str, float]]
-    """Names and probabilities, the most probable first."""
+    """Names and probabilities, the most probable first; none of a rejected photo."""
     is_unsure: bool
     """Whether the confidence is below the model's threshold."""
+    rejected: str = ""
+    """Why the photo is rejected; docs/photos.md lists the reasons."""
 
 
 def predict_photos(
-    classifier: Classifier,
-    paths: Iterable[Path],
-    top: int,
-    rejections: Rejections,
-    explain: Path | None = None,
-) -> Iterator[Prediction]:
-    """Predict photos in their order, holding only one batch of them in memory.
+    classifier: Classifier, paths: Iterable[Path], top: int, explain: Path | None = None
+) -> Generator[Prediction]:
+    """Predict photos in their order; close it to stop early.
+
+    All cores decode ahead of the network, so memory does not grow with the photos.
 
     Parameters
     ----------
     top : int
         Classes per photo; all of them where there are fewer.
-    rejections : Rejections
-        Gets the photos that cannot be decoded.
     explain : Path, optional
         A folder for a picture of each photo, which shows where the network found the flower.
     """
     if explain is not None:
         forget_pictures(explain)
-    meta, threshold = classifier.meta, classifier.calibration.threshold
     number = 0
-    photos = _decode(paths, meta.image_size_px, rejections)
-    while batch := list(islice(photos, PREDICT_BATCH)):
-        images = np.stack([pixels for _, pixels in batch])
-        probabilities = classifier.probabilities(images)
-        if explain is not None:
-            for picture, (path, _) in zip(
-                _explain(classifier, images, probabilities), batch, strict=True
-            ):
-                number += 1
-                write_bytes(explain / f"{number:04}-{path.stem[:LONGEST_STEM]}.png", png(picture))
-        for (path, _), row in zip(batch, probabilities, strict=True):
-            best = np.argsort(-row, kind="stable")[:top]
-            classes = [(meta.classes[label], float(row[label].round(DECIMALS))) for label in best]
-            yield Prediction(printable_name(str(path)), classes, bool(row.max() < threshold))
+    with closing(_decode(paths, classifier.meta.image_size_px)) as photos:
+        while batch := list(islice(photos, PREDICT_BATCH)):
+            accepted = [(path, found) for path, found in batch if not isinstance(found, PhotoError)]
+            images = np.array([pixels for _, pixels in accepted], np.uint8)
+            probabilities = classifier.probabilities(images)
+            if explain is not None and accepted:
+                pictures = _explain(classifier, images, probabilities)
+                for picture, (path, _) in zip(pictures, accepted, strict=True):
+                    number += 1
+                    name = f"{number:04}-{path.stem[:LONGEST_STEM]}.png"
+                    write_bytes(explain / name, png(picture))
+            rows = iter(probabilities)
+            for path, found in batch:
+                if isinstance(found, PhotoError):
+                    yield Prediction(path, [], is_unsure=True, rejected=str(found))
+                else:
+                    yield _best(classifier, path, next(rows), top)
+
+
+def _best(classifier: Classifier, path: Path, row: Probabilities, top: int) -> Prediction:
+    names, threshold = classifier.meta.classes, classifier.calibration.threshold
+    best = np.argsort(-row, kind="stable")[:top]
+    classes = [(names[label], float(row[label].round(DECIMALS))) for label in best]
+    return Prediction(path, classes, bool(row.max() < threshold))
 
 
 def forget_pictures(folder: Path) -> None:
@@ -152,7 +172,7 @@ def forget_pictures(folder: Path) -> None:
 
 
 def _explain(
-    classifier: Classifier, images: npt.NDArray[np.uint8], probabilities: Probabilities
+    classifier: Classifier, images: Pixels, probabilities: Probabilities
 ) -> Iterator[Image.Image]:
     """Return each photo beside a copy that is dimmed where the predicted class was not found."""
     maps = activation_maps(classifier, images, probabilities.argmax(axis=1))
@@ -160,11 +180,18 @@ def _explain(
         yield Image.fromarray(np.concatenate([image, spotlight(image, activation)], axis=1))
 
 
-def _decode(
-    paths: Iterable[Path], size_px: int, rejections: Rejections
-) -> Iterator[tuple[Path, npt.NDArray[np.uint8]]]:
-    for path in paths:
-        try:
-            yield path, read_photo(path, size_px)
-        except PhotoError as error:
-            rejections.add(path, str(error))
+def _decode(paths: Iterable[Path], size_px: int) -> Generator[tuple[Path, Pixels | PhotoError]]:
+    """Give each photo's pixels or why there are none, in order; decoders need no lock of Python."""
+    pool, rest = ThreadPoolExecutor(cores()), iter(paths)
+    waiting: deque[tuple[Path, Future[Pixels]]] = deque()
+    try:
+        while True:
+            for path in islice(rest, AHEAD - len(waiting)):
+                waiting.append((path, pool.submit(read_photo, path, size_px)))
+            if not waiting:
+                return
+            path, future = waiting.popleft()
+            error = future.exception()
+            yield path, error if isinstance(error, PhotoError) else future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
