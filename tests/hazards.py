@@ -32,6 +32,7 @@ def settings(**changes: Any) -> Prepare:
         "max_aspect_ratio": 4,
         "max_rejected_fraction": 1,
         "near_duplicate_bits": 8,
+        "mirror_keeps_class": True,
         "given_splits": "keep",
     }
     return Prepare(**values | changes)

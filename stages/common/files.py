@@ -97,7 +97,8 @@ class Guarded(BaseModel):
 
     def digest(self) -> str:
         """Return the sha256 of all other fields."""
-        rest = self.model_dump(mode="json", exclude={"sha256"})
+        # What a file of an earlier version does not have is not in its digest.
+        rest = self.model_dump(mode="json", exclude={"sha256"}, exclude_unset=True)
         return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 

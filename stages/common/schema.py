@@ -73,8 +73,10 @@ class Prepare(Section):
     """A photo whose longer side is more than this times its shorter side is rejected."""
     max_rejected_fraction: Annotated[float, Field(ge=0, le=1)]
     """More rejected photos than this share of all is an error."""
-    near_duplicate_bits: Annotated[int, Field(ge=0, le=16)]
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=16)] | Literal["off"]
     """Photos whose perceptual hashes differ in at most this many bits stay in one split."""
+    mirror_keeps_class: bool
+    """Whether a photo's mirror image is one of the same class, in all that the pipeline does."""
     given_splits: Literal["keep", "ignore"]
     """Whether photos that come in train, validation and test folders stay in those splits."""
 

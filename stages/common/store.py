@@ -48,6 +48,8 @@ class StoreMeta(Guarded):
     mean: Channels
     """Over the train split, as is the next one."""
     std: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=3, max_length=3)]
+    mirror_keeps_class: bool = True
+    """See `Prepare`."""
     counts: dict[Split, dict[str, int]]
     """Images per split and class."""
     images_sha256: Digest

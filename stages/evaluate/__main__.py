@@ -44,6 +44,7 @@ from stages.evaluate.predicting import (
     PROBABILITIES,
     check_fit,
     check_trained_with,
+    describe_coin_tosses,
     predict,
     tabulate,
     tabulate_classes,
@@ -104,6 +105,8 @@ def main() -> None:
     write_bytes(MODELS / "README.md", card.encode())
     write_csv(METRICS / "classes.csv", tabulate_classes(store, evaluation.pop("classes")))
     write_json(METRICS / "evaluation.json", dict(sorted(evaluation.items())))
+    for line in describe_coin_tosses(predictions, store.meta.mirror_keeps_class):
+        print(line)
     print(
         f"test accuracy {evaluation['accuracy']:.1%} of {evaluation['images']} photos "
         f"(95 % interval {evaluation['accuracy_low']:.1%} to {evaluation['accuracy_high']:.1%}, "

@@ -1,6 +1,8 @@
 """The classifier's predictions on a split of the store, and the tables that hold them."""
 
+from collections import Counter
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,10 @@ PROBABILITIES = Path("data/test_probabilities.csv")
 """The probability of every class for each test photo; tools/crossval reads it."""
 
 PROBABILITY_DECIMALS = 6
+FEWEST_TOSSES = 10
+NEAR_HALF = 0.1
+"""How far from a half the share of right answers may be that looks like tossed coins."""
+
 DECIMALS = 4
 """Of everything in metrics/."""
 
@@ -78,7 +84,7 @@ def check_view(classifier: Classifier) -> None:
     meta, scale = classifier.meta, classifier.calibration.second_view_scale
     side = meta.image_size_px
     black = torch.zeros(1, side, side, 3, dtype=torch.uint8, device=classifier.device)
-    *_, largest = views(to_input(black, meta), scale)
+    *_, largest = views(to_input(black, meta), scale, meta.mirror_keeps_class)
     try:
         classifier.network(largest)
     except (RuntimeError, AssertionError, ValueError) as error:
@@ -109,6 +115,22 @@ def tabulate(store: Store, probabilities: Probabilities) -> pd.DataFrame:
             "confidence": probabilities.max(axis=1).round(DECIMALS),
         }
     )
+
+
+def describe_coin_tosses(predictions: pd.DataFrame, mirror_keeps_class: bool) -> list[str]:
+    """Return a line for each two classes that the network does not tell apart."""
+    counts = Counter(zip(predictions["actual"], predictions["predicted"], strict=True))
+    lines = []
+    for one, other in combinations(sorted(set(predictions["actual"])), 2):
+        right = counts[one, one] + counts[other, other]
+        photos = right + counts[one, other] + counts[other, one]
+        if photos >= FEWEST_TOSSES and abs(right / photos - 0.5) <= NEAR_HALF:
+            hint = "; if left and right tell them apart, set prepare.mirror_keeps_class to false"
+            lines.append(
+                f"note: {one} and {other} are told apart as by tossing a coin: {right} of "
+                f"{photos} right{hint if mirror_keeps_class else ''}"
+            )
+    return lines
 
 
 def tabulate_classes(store: Store, figures: dict[str, Any]) -> pd.DataFrame:

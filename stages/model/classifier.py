@@ -45,6 +45,8 @@ class ModelMeta(Guarded):
     std: Annotated[
         list[Annotated[float, Field(ge=0.001, le=10)]], Field(min_length=3, max_length=3)
     ]
+    mirror_keeps_class: bool = True
+    """Whether a photo's mirror image is one of the same class; see `views`."""
     precision: Precision = "fp32"
     """That it was trained in; it is used in single precision."""
     weights_sha256: str = ""
@@ -123,7 +125,7 @@ class Classifier:
         padded = np.zeros((PREDICT_BATCH, *images.shape[1:]), np.uint8)
         padded[: len(images)] = images
         inputs = to_input(torch.from_numpy(padded).to(self.device), self.meta)
-        seen = views(inputs, self.calibration.second_view_scale)
+        seen = views(inputs, self.calibration.second_view_scale, self.meta.mirror_keeps_class)
         return average([self.network(view).cpu().double() for view in seen]).numpy()
 
 
@@ -150,16 +152,18 @@ def temper(probabilities: Probabilities, temperature: float) -> Probabilities:
     return np.asarray(softmax(np.log(np.maximum(probabilities, smallest)) / temperature, axis=1))
 
 
-def views(inputs: Tensor, second_scale: float) -> list[Tensor]:
+def views(inputs: Tensor, second_scale: float, mirror_keeps_class: bool) -> list[Tensor]:
     """Return what a network sees of photos: (B, 3, H, H), their mirror images, and both enlarged.
 
-    With a `second_scale` of 1 there is no second size.
+    With a `second_scale` of 1 there is no second size; mirror images only if they keep their class.
     """
-    if second_scale == 1:
-        return [inputs, inputs.flip(3)]
-    size_px = round(second_scale * inputs.shape[3])
-    enlarged = F.interpolate(inputs, size=[size_px] * 2, mode="bilinear")
-    return [inputs, inputs.flip(3), enlarged, enlarged.flip(3)]
+    sizes = [inputs]
+    if second_scale != 1:
+        size_px = round(second_scale * inputs.shape[3])
+        sizes.append(F.interpolate(inputs, size=[size_px] * 2, mode="bilinear"))
+    if not mirror_keeps_class:
+        return sizes
+    return [view for size in sizes for view in (size, size.flip(3))]
 
 
 def average(logits: list[Tensor]) -> Tensor:

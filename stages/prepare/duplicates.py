@@ -8,12 +8,14 @@ Given splits may separate them: then the test split keeps its photos, and their 
 splits are rejected as leaks.
 """
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from stages.prepare.perceptual_hash import mirrored, pairs_within
+from stages.prepare.perceptual_hash import Pairs, mirrored, pairs_within
 
 STRICTNESS = ("test", "validation", "train", "")
 """Splits in the order in which they keep photos that several have."""
@@ -73,28 +75,41 @@ def mark_leaks(photos: pd.DataFrame) -> pd.DataFrame:
     return photos
 
 
-def group_near_duplicates(photos: pd.DataFrame, bits: int) -> pd.DataFrame:
+def group_near_duplicates(
+    photos: pd.DataFrame, bits: int | Literal["off"], mirror_keeps_class: bool = True
+) -> pd.DataFrame:
     """Add each photo's group: the smallest content key among the photos chained to it.
 
-    Photos are linked if they have one source, or if their perceptual hashes, or one's and that of
-    the other's mirror image, differ in at most `bits` bits. Rejected photos have no group.
+    Photos are linked if they have one source, or if their perceptual hashes differ in at most
+    `bits` bits, or, where a mirror image keeps its class, one's and that of the other's mirror
+    image. Rejected photos have no group.
 
     Parameters
     ----------
     photos : DataFrame
         With ``perceptual_hash, content_key, reason, source``; source is empty for a photo of its
         own.
-    bits : int
-        0 to 16.
+    bits : int or "off"
+        0 to 16; "off" links no photos by their looks.
+    mirror_keeps_class : bool
     """
     accepted = photos[photos["reason"] == ""]
-    groups = _groups(accepted, bits)
+    groups = _groups(accepted, bits, mirror_keeps_class)
     return photos.assign(group=groups.astype(object).reindex(photos.index, fill_value=""))
 
 
-def _groups(photos: pd.DataFrame, bits: int) -> "pd.Series[str]":
-    hashes, position = np.unique(photos["perceptual_hash"].to_numpy(np.uint64), return_inverse=True)
-    pairs = [pairs_within(hashes, other, bits) for other in (hashes, mirrored(hashes))]
+def _groups(
+    photos: pd.DataFrame, bits: int | Literal["off"], mirror_keeps_class: bool
+) -> "pd.Series[str]":
+    hashes = photos["perceptual_hash"].to_numpy(np.uint64)
+    pairs: list[Pairs] = []
+    if bits == "off":
+        position = np.arange(len(hashes))
+    else:
+        hashes, position = np.unique(hashes, return_inverse=True)
+        pairs.append(pairs_within(hashes, hashes, bits))
+        if mirror_keeps_class:
+            pairs.append(pairs_within(hashes, mirrored(hashes), bits))
     # Sources are nodes too, after the hashes.
     sources, source = np.unique(photos["source"], return_inverse=True)
     named = (photos["source"] != "").to_numpy()

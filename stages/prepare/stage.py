@@ -89,7 +89,9 @@ def prepare_store(
         array.reserve(len(listing.candidates))
     decoded = decode_photos(listing, Decoder(array, limits), workers or cores())
     photos = mark_same_pixels(_table(listing, decoded, prepare.given_splits == "keep"))
-    photos = mark_leaks(group_near_duplicates(photos, prepare.near_duplicate_bits))
+    photos = mark_leaks(
+        group_near_duplicates(photos, prepare.near_duplicate_bits, prepare.mirror_keeps_class)
+    )
     rejected = _rejected(listing, photos)
     accepted = photos[photos["reason"] == ""].copy()
     with about(source):
@@ -100,7 +102,8 @@ def prepare_store(
     accepted["split"] = assign_splits(accepted, prepare)
     alike = list_alike(photos.join(accepted["split"]).fillna(""))
     picture = contact_sheet(array, photos, accepted, rejected, alike)
-    write_store(folder, array, listing.classes, accepted, rejected, alike)
+    mirror = prepare.mirror_keeps_class
+    write_store(folder, array, accepted, rejected, alike, mirror)
     return Outcome(listing.skipped, listing.classes, accepted, rejected, picture, notes)
 
 

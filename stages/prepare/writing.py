@@ -14,12 +14,13 @@ from stages.prepare.array import ArrayFile
 def write_store(
     folder: Path,
     array: ArrayFile,
-    classes: list[str],
     accepted: pd.DataFrame,
     rejected: pd.DataFrame,
     alike: pd.DataFrame,
+    mirror_keeps_class: bool,
 ) -> None:
     """Compact the array and write the other files of the store."""
+    classes = sorted(set(accepted["class"]))
     manifest = accepted[["path", "class"]].copy()
     manifest["label"] = accepted["class"].map({name: label for label, name in enumerate(classes)})
     manifest[["split", "sha256", "width", "height"]] = accepted[
@@ -36,6 +37,7 @@ def write_store(
         image_size_px=array.side_px,
         mean=mean,
         std=std,
+        mirror_keeps_class=mirror_keeps_class,
         counts=count(manifest, classes),
         images_sha256=array.compact(accepted["number"]),
         manifest_sha256=hashlib.sha256((folder / "manifest.csv").read_bytes()).hexdigest(),

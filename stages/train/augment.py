@@ -73,7 +73,7 @@ class Augmentation:
     ----------
     params : Train
     meta : ModelMeta
-        For mean and standard deviation per channel.
+        For mean and standard deviation per channel, and whether photos may be mirrored.
     n_photos : int
         Photos in the train split.
     epoch : int
@@ -95,7 +95,7 @@ class Augmentation:
     ) -> None:
         self._size_px = size_px
         self._distorts = params.distortion > 0
-        draws = draw_augmentation(params, epoch, n_photos)
+        draws = draw_augmentation(params, epoch, n_photos, meta.mirror_keeps_class)
         self._draws = Draws(*(column.to(device) for column in draws))
         self._mean = 255 * torch.tensor(meta.mean).to(self._draws.color)
         self._std = 255 * torch.tensor(meta.std).to(self._draws.color)
@@ -125,7 +125,9 @@ class Augmentation:
         return inputs.contiguous(memory_format=torch.channels_last)
 
 
-def draw_augmentation(params: Train, epoch: int, n_photos: int) -> Draws:
+def draw_augmentation(
+    params: Train, epoch: int, n_photos: int, mirror_keeps_class: bool = True
+) -> Draws:
     """Draw an epoch's augmentation of every photo of the train split."""
     random = epoch_generator(params.seed, epoch, AUGMENTATION)
     area = random.uniform(params.min_crop_area, 1, n_photos)
@@ -133,7 +135,7 @@ def draw_augmentation(params: Train, epoch: int, n_photos: int) -> Draws:
     width = np.minimum(np.sqrt(area) * root_aspect, 1)
     height = np.minimum(np.sqrt(area) / root_aspect, 1)
     shift_x, shift_y = random.uniform(-1, 1, (2, n_photos)) * (1 - np.stack([width, height]))
-    mirror = random.choice([-1, 1], n_photos)
+    mirror = random.choice([-1, 1] if mirror_keeps_class else [1], n_photos)
     color = 1 + random.uniform(-1, 1, (3, n_photos)) * params.color_jitter
     amount = draw_distortions(random, n_photos, params.distortion)
     cos, sin = np.cos(amount["rotate"]), np.sin(amount["rotate"])

@@ -80,6 +80,7 @@ def model_meta(
         input_size_px=weights.size_px if weights else store_meta.image_size_px,
         mean=weights.mean if weights else store_meta.mean,
         std=weights.std if weights else store_meta.std,
+        mirror_keeps_class=store_meta.mirror_keeps_class,
         precision=precision,
         store_images_sha256=store_meta.images_sha256,
         store_manifest_sha256=store_meta.manifest_sha256,

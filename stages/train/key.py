@@ -38,7 +38,11 @@ def describe_training(
     return {
         "model": params.model.model_dump(),
         "train": params.train.model_dump(exclude=AS_THEY_TURN_OUT),
-        "store": {"images": store.meta.images_sha256, "manifest": store.meta.manifest_sha256},
+        "store": {
+            "images": store.meta.images_sha256,
+            "manifest": store.meta.manifest_sha256,
+            "mirror_keeps_class": store.meta.mirror_keeps_class,
+        },
         "weights": model.weights_sha256,
         "code": code_digests(CODE),
         "torch": torch.__version__,

@@ -1,7 +1,7 @@
 """The linear probe, ``train.epochs: 0``: fit only the head, on features computed once.
 
-The pretrained network stays as it is. It turns each photo and its mirror image into features, the
-inputs of its head; the head is then a logistic regression on them.
+The pretrained network stays as it is. It turns each photo, and its mirror image where that keeps
+its class, into features, the inputs of its head; the head is then a logistic regression on them.
 """
 
 import copy
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from stages.common.errors import UserError
 from stages.common.schema import Runtime, Train
 from stages.common.store import Split, Store
-from stages.model.classifier import ModelMeta, to_input
+from stages.model.classifier import ModelMeta, to_input, views
 from stages.model.device import autocast
 from stages.model.networks import head_name
 from stages.train.checkpoints import Checkpoints, StateDict, misfit
@@ -89,7 +89,7 @@ class Probe:
             split: torch.from_numpy(store.labels[store.indices(split)]) for split in SPLITS
         }
         self.features: dict[Split, list[Tensor]] = {split: [] for split in SPLITS}
-        """Of each batch so far: photos, then their mirror images; float32 (2, B, D)."""
+        """Of each batch so far: photos, then their mirror images; float32 (views, B, D)."""
 
     @property
     def train_set(self) -> SplitDataset | GpuDataset:
@@ -120,7 +120,7 @@ class Probe:
         # The accuracy of photos as they are, without their mirror images, as in other epochs.
         row = self.fit(train, validation[:1], stop)
         write_history([row])
-        images_per_second = 2 * (self.n_photos - n_before) / seconds
+        images_per_second = len(train) * (self.n_photos - n_before) / seconds
         print(EPOCH_HEADER)
         print(show_epoch([row], 0, images_per_second, seconds_left=0), flush=True)
         return self.network
@@ -160,9 +160,9 @@ class Probe:
         with bar, readable_device_errors(self.params.batch_size, size_px):
             for images, _, _ in loader:
                 inputs = to_input(images.to(self.world.device, non_blocking=True), self.meta)
-                views = inputs, inputs.flip(3)
+                seen = views(inputs, 1, self.meta.mirror_keeps_class)
                 with self.autocast():
-                    features = [features_of(self.network, self.head, view) for view in views]
+                    features = [features_of(self.network, self.head, view) for view in seen]
                 done.append(torch.stack(features).float().cpu())
                 bar.update(len(images))
                 if save_timer.is_due() or stop.is_asked:
@@ -175,7 +175,7 @@ class Probe:
 
     def resume(self, checkpoint: StateDict) -> None:
         """Continue with the features that `state_dict` returned."""
-        nothing = torch.empty(2, 0, self.head.in_features)
+        nothing = torch.empty(1 + self.meta.mirror_keeps_class, 0, self.head.in_features)
         try:
             for split in SPLITS:
                 self.features[split] = list(checkpoint["features"][split])

@@ -2,13 +2,14 @@ import json
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from stages.common.errors import UserError
 from stages.common.store import Store
 from stages.evaluate.calibration import bin_by_confidence, calibration_error
 from stages.evaluate.metrics import accuracy_interval, brier_score, measure, measure_classes
-from stages.evaluate.predicting import check_fit, predict, tabulate
+from stages.evaluate.predicting import check_fit, describe_coin_tosses, predict, tabulate
 from stages.model.classifier import Classifier
 
 LABELS = np.array([0, 0, 0, 1, 1, 2])
@@ -168,3 +169,17 @@ def test_the_baseline_knows_the_train_split_only() -> None:
     test, train = np.array([1, 2, 2]), np.array([1, 1, 2])
     figures = measure(test, np.full((3, 3), 1 / 3), ["daisy", "rose", "tulip"], train)
     assert figures["majority_baseline"] == 0.3333
+
+
+def test_two_classes_that_are_not_told_apart_are_named() -> None:
+    predictions = pd.DataFrame(
+        {
+            "actual": ["left", "right"] * 10 + ["up"] * 10,
+            "predicted": ["left"] * 10 + ["right"] * 10 + ["up"] * 10,
+        }
+    )
+    line = "note: left and right are told apart as by tossing a coin: 10 of 20 right"
+    hint = "; if left and right tell them apart, set prepare.mirror_keeps_class to false"
+    assert describe_coin_tosses(predictions, True) == [line + hint]
+    assert describe_coin_tosses(predictions, False) == [line]
+    assert describe_coin_tosses(predictions[10:16], True) == []

@@ -70,6 +70,17 @@ def test_a_mirrored_photo_gets_the_same_prediction(classifier: Classifier, image
     np.testing.assert_allclose(mirrored, classifier.probabilities(images), rtol=1e-5)
 
 
+def test_where_a_mirror_image_is_of_another_class_none_is_seen(
+    classifier: Classifier, images: Images
+) -> None:
+    meta = META.model_copy(update={"mirror_keeps_class": False})
+    alone = replace(classifier, meta=meta)
+    with torch.inference_mode():
+        expected = classifier.network(to_input(torch.from_numpy(images), META)).softmax(dim=1)
+    np.testing.assert_allclose(alone.probabilities(images), expected.numpy(), rtol=1e-4)
+    assert not np.allclose(alone.probabilities(images[:, :, ::-1]), expected.numpy(), rtol=1e-4)
+
+
 def test_a_second_view_is_averaged_in(classifier: Classifier, images: Images) -> None:
     both = replace(classifier, calibration=Calibration(second_view_scale=1.5))
     with torch.inference_mode():

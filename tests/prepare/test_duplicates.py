@@ -200,6 +200,22 @@ def test_photos_of_one_source_are_one_group_and_chain_those_that_look_alike():
     assert group_near_duplicates(photos, 2)["group"].tolist() == ["b", "b", "b", "b", "a"]
 
 
+def test_looks_or_mirror_images_may_count_for_nothing():
+    turned = int(mirrored(np.array([5], np.uint64))[0])
+    photos = pd.DataFrame(
+        {
+            "perceptual_hash": [5, 5, turned, 5],
+            "content_key": list("abcd"),
+            "reason": "",
+            "source": ["", "", "", "x"],
+        }
+    )
+    assert group_near_duplicates(photos, 0, False)["group"].tolist() == ["a", "a", "c", "a"]
+    assert group_near_duplicates(photos, "off", True)["group"].tolist() == list("abcd")
+    one_plant = photos.assign(source="x")
+    assert group_near_duplicates(one_plant, "off", True)["group"].tolist() == list("aaaa")
+
+
 def test_rejected_photos_have_no_group_and_link_none():
     photos = pd.DataFrame(
         {

@@ -65,6 +65,7 @@ def test_crops_have_the_stated_area(params: Params) -> None:
     assert area.max() <= 1 + 1e-6
     assert area.min() > 0.9 * params.train.min_crop_area
     assert 0.45 < (grid[:, 0, 0] < 0).float().mean() < 0.55  # mirrored
+    assert (draw_augmentation(distorted(params, 0), 1, 10_000, False).grid[:, 0, 0] > 0).all()
 
 
 def test_no_crop_is_the_photo_itself() -> None:

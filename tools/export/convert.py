@@ -48,7 +48,7 @@ class Graph(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Map uint8 (B, S, S, 3) to float32 (B, classes)."""
         inputs = to_input(images, self.meta)
-        seen = views(inputs, self.calibration.second_view_scale)
+        seen = views(inputs, self.calibration.second_view_scale, self.meta.mirror_keeps_class)
         probabilities = average([self.network(view) for view in seen])
         return (probabilities.log() / self.calibration.temperature).softmax(dim=1)
 
