@@ -159,36 +159,44 @@ def choose(
     """Return the decisions by file, or raise a UserError with those that do not fit the photos."""
     spelled = {printable_name(one.label): one.label for one in labels.values()}
     known = {}
-    for file, one in labels.items():
+    for file, row in labels.items():
         inner = file.removeprefix(folder)
-        for path in (inner, f"{one.label}/{inner}"):  # by a class folder, by labels.csv
-            known[printable_name(path), printable_name(one.label)] = file
+        for path in (inner, f"{row.label}/{inner}"):  # by class folders, by labels.csv
+            known[printable_name(path), printable_name(row.label)] = file
     chosen: Chosen = {}
     problems = []
-    for line, decision in enumerate(decisions, start=2):
-        path, sha256, label, action, new = decision
-        file = known.get((path, label), "") if label else locate(path, photos)
+    for line, one in enumerate(decisions, start=2):
+        file = known.get((one.path, one.label), "") if one.label else locate(one.path, photos)
         problem = ""
         if file not in files or is_clutter(file) or not file.startswith(folder):
-            problem = f"is not in {photos}" + (
-                f" with the label {_short(label)!r}" if label else ""
-            )
-        elif not label and file in labels:
+            label = f" with the label {_short(one.label)!r}" if one.label else ""
+            problem = f"is not in {photos}{label}: it is another store's, or decided before"
+        elif not one.label and file in labels:
             problem = f"has the label {_short(labels[file].label)!r} by now"
-        elif hashlib.sha256(_read(photos / file)).hexdigest()[:12] != sha256:
-            problem = "is another file than the one decided on, by its sha256"
         elif file in chosen:
             problem = "is decided twice"
-        elif action == "relabel" and new not in spelled:
-            classes = ", ".join(sorted(spelled)[:20])
-            problem = f"{_short(new)!r} is no class; the classes are {classes:.300}"
-        elif action == "remove" and _removed(photos / folder, photos / file).exists():
-            problem = f"was removed before: take the one in {REMOVED} away first"
+        elif one.new and one.new not in spelled:
+            problem = f"cannot be {_short(one.new)!r}: the classes are {', '.join(spelled):.300}"
+        else:
+            problem = _misfit(one, photos / file, _removed(photos / folder, photos / file))
         if problem:
-            problems.append(f"line {line}: {_short(path)} {problem}")
-        chosen[file] = decision._replace(new=spelled.get(new, ""))
+            problems.append(f"line {line}: {_short(one.path)} {problem}")
+        chosen[file] = one._replace(new=spelled.get(one.new, ""))
     refuse_lines(problems)
     return chosen
+
+
+def _misfit(decision: Decision, photo: Path, removed: Path) -> str:
+    """Say why a file is not the one decided on, or cannot move."""
+    try:
+        digest = hashlib.sha256(read_bytes(photo, LARGEST)).hexdigest()
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if digest[:12] != decision.sha256:
+        return f"has the sha256 {digest[:12]}, not {_short(decision.sha256)}: it is another photo"
+    if decision.action == "remove" and removed.exists():
+        return f"cannot be removed: there is a {removed}; take that away first"
+    return ""
 
 
 def edit(content: bytes, labels: Labels, folder: str, chosen: Chosen) -> bytes:
@@ -269,13 +277,6 @@ def _row(values: list[str], end: str) -> str:
 def _removed(top: Path, photo: Path) -> Path:
     """Return where a photo goes that is removed from the folder of labels.csv."""
     return top / REMOVED / photo.relative_to(top)
-
-
-def _read(photo: Path) -> bytes:
-    try:
-        return read_bytes(photo, LARGEST)
-    except OSError as error:
-        raise UserError(f"{photo}: cannot be read: {error.strerror}") from error
 
 
 def _short(text: str) -> str:
