@@ -28,7 +28,7 @@ class Browser:
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe"]
         words = [str(BROWSER), *options, f"--user-data-dir={self.profile}", "about:blank"]
         self.process = subprocess.Popen(
-            ["sh", "-c", f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}', "sh", *words],
+            ["bash", "-c", f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}', "bash", *words],
             pass_fds=(theirs_in, theirs_out),
             stderr=subprocess.DEVNULL,
         )
