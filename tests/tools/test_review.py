@@ -116,10 +116,16 @@ def test_a_model_of_this_store_shows_where_it_looked(store: Store, review: Revie
 
 def test_a_photo_without_a_label_comes_from_its_file(review: Review) -> None:
     Path("new.jpg").write_bytes(jpeg(2000))
-    write("next.csv", DOUBT, ["new.jpg", "", "rose", "", 0.7], ["gone.jpg", "", "rose", "", 0.7])
+    write(
+        "next.csv",
+        DOUBT,
+        ["new.jpg", "", "rose", "", 0.7],
+        ["gone.jpg", "", "rose", "", 0.7],
+        ["a\0.jpg", "", "rose", "", 0.7],
+    )
     data = review("--table", "next.csv")
     assert titles(data)["Doubts of next.csv"] == ["new.jpg"]
-    assert "Doubts of next.csv: 1 photo, 1 not found" in data["printed"]
+    assert "Doubts of next.csv: 1 photo, 2 not found with that label" in data["printed"]
 
 
 def test_a_label_of_another_store_is_left_out(store: Store, review: Review) -> None:
@@ -138,7 +144,9 @@ def test_a_section_is_bounded(review: Review) -> None:
     assert (len(section["cards"]), section["more"]) == (MOST, 3)
 
 
-@pytest.mark.parametrize("content", ["path,label\n", "", None, f"{DOUBT}\na,b,c,x,1\n"])
+@pytest.mark.parametrize(
+    "content", ["path,label\n", "", None, f"{DOUBT}\na,b,c,x,1\n", f"{DOUBT}\na,b,c,0,inf\n"]
+)
 def test_a_table_has_its_columns(review: Review, content: str | None) -> None:
     if content is not None:
         Path("t.csv").write_text(content)

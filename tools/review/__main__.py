@@ -69,17 +69,14 @@ def main() -> None:
     sections, seen = [], set[tuple[str, str]]()
     shown: list[Card] = []
     for title, table in find_doubts(options.table, classifier):
-        cards, lost = photos.make_cards(table, seen)
-        sections.append({"title": title, "cards": cards, "more": len(cards[MOST:])})
-        print(f"{title}: {plural(len(cards), 'photo')}" + (f", {lost} not found" if lost else ""))
-        del cards[MOST:]
+        cards, lost, more = photos.make_cards(table, seen)
+        sections.append({"title": title, "cards": cards, "more": more})
+        counts = {"not found with that label": lost, "more": more}
+        others = [f", {count:,} {what}" for what, count in counts.items() if count]
+        print(f"{title}: {plural(len(cards), 'photo')}{''.join(others)}")
         shown += cards
     draw(shown, store, classifier)
-    content = {
-        "store": store.meta.sha256,
-        "classes": store.meta.classes,
-        "sections": sections,
-    }
+    content = {"store": store.meta.sha256, "classes": store.meta.classes, "sections": sections}
     write_bytes(options.output, fill_template(content))
     print(f"open {options.output} in a browser, then: python -m tools.relabel decisions.csv")
 
@@ -134,6 +131,8 @@ def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
         for name in columns:
             if name.endswith(("probability", "confidence")):
                 table[name] = pd.to_numeric(table[name])
+                if not table[name].dropna().between(0, 1).all():
+                    raise ValueError(f"{name} must be from 0 to 1")
     except (OSError, ValueError, KeyError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(
@@ -174,26 +173,32 @@ class Photos:
             else:
                 return None
             pixels = decode_photo(content, self.store.meta.image_size_px, LIMITS).pixels
-        except (PhotoError, UserError):
+        except (PhotoError, UserError, ValueError):  # NUL in a path is a ValueError
             return None
         return pixels, hashlib.sha256(content).hexdigest()
 
-    def make_cards(self, table: pd.DataFrame, seen: set[tuple[str, str]]) -> tuple[list[Card], int]:
-        """Return what the page says of photos that are not yet `seen`, and how many are lost."""
-        cards, lost = [], 0
+    def make_cards(
+        self, table: pd.DataFrame, seen: set[tuple[str, str]]
+    ) -> tuple[list[Card], int, int]:
+        """Return the cards of a section, and how many photos are not found, and over MOST.
+
+        Photos in `seen` are left out, and all others are added to it.
+        """
+        cards, lost, more = list[Card](), 0, 0
         for row in table.to_dict("records"):
             pair = row["path"], row["label"]
             if pair in seen:
                 continue
             seen.add(pair)
-            found = self.find(*pair)
-            if found is None:
+            if len(cards) == MOST:
+                more += 1
+            elif found := self.find(*pair):
+                pixels, sha256 = found
+                said = {str(name): value for name, value in row.items() if not pd.isna(value)}
+                cards.append({**said, "sha256": sha256[:12], "pixels": pixels})
+            else:
                 lost += 1
-                continue
-            pixels, sha256 = found
-            said = {str(name): value for name, value in row.items() if not pd.isna(value)}
-            cards.append({**said, "sha256": sha256[:12], "pixels": pixels})
-        return cards, lost
+        return cards, lost, more
 
 
 def draw(cards: list[Card], store: Store, classifier: Classifier | None) -> None:
