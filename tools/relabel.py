@@ -149,7 +149,7 @@ def make_labels(everything: Entries, new: set[str], keep_splits: bool) -> tuple[
 
 def locate(path: str, photos: Path) -> str:
     """Return the file at a path from the current folder, named from the top of the photos."""
-    place = Path(path)
+    place = Path(path.replace("\0", ""))
     return Path(os.path.relpath(place.parent.resolve() / place.name, photos.resolve())).as_posix()
 
 

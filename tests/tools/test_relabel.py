@@ -161,6 +161,7 @@ BAD = {
     "nothing to keep": ("data/photos/e.jpg,SHA,,keep,", "there is no label to keep"),
     "a photo outside": ("params.yaml,SHA,,relabel,rose", "params.yaml is not in data/photos"),
     "the table": ("data/photos/labels.csv/../.x,SHA,,remove,", "is not in data/photos"),
+    "a NUL": ("a\0b.jpg,SHA,,relabel,rose", "is not in data/photos"),
     "few values": ("daisy/b.jpg,SHA", "has 2 values, not 5"),
     "an open quote": ('"daisy/b.jpg', "is no CSV in UTF-8"),
 }

@@ -115,17 +115,23 @@ def test_a_model_of_this_store_shows_where_it_looked(store: Store, review: Revie
 
 
 def test_a_photo_without_a_label_comes_from_its_file(review: Review) -> None:
-    Path("new.jpg").write_bytes(jpeg(2000))
+    Path("data/photos/new.jpg").write_bytes(jpeg(2000))
     write(
         "next.csv",
         DOUBT,
-        ["new.jpg", "", "rose", "", 0.7],
-        ["gone.jpg", "", "rose", "", 0.7],
-        ["a\0.jpg", "", "rose", "", 0.7],
+        ["data/photos/new.jpg", "", "rose", "", 0.7],
+        ["data/photos/gone.jpg", "", "rose", "", 0.7],
+        ["data/photos/a\0.jpg", "", "rose", "", 0.7],
     )
     data = review("--table", "next.csv")
-    assert titles(data)["Doubts of next.csv"] == ["new.jpg"]
+    assert titles(data)["Doubts of next.csv"] == ["data/photos/new.jpg"]
     assert "Doubts of next.csv: 1 photo, 2 not found with that label" in data["printed"]
+
+
+def test_a_new_photo_must_be_below_the_photos(review: Review) -> None:
+    write("next.csv", DOUBT, ["new.jpg", "", "rose", "", 0.7])
+    with pytest.raises(UserError, match=r"next\.csv: new\.jpg is not below data/photos"):
+        review("--table", "next.csv")
 
 
 def test_a_label_of_another_store_is_left_out(store: Store, review: Review) -> None:
@@ -134,11 +140,11 @@ def test_a_label_of_another_store_is_left_out(store: Store, review: Review) -> N
 
 
 def test_a_section_is_bounded(review: Review) -> None:
-    Path("new").mkdir()
+    Path("data/photos/new").mkdir()
     rows = []
     for number in range(MOST + 3):
-        Path(f"new/{number}.jpg").write_bytes(jpeg(3000 + number))
-        rows.append([f"new/{number}.jpg", "", "rose", "", 0.7])
+        Path(f"data/photos/new/{number}.jpg").write_bytes(jpeg(3000 + number))
+        rows.append([f"data/photos/new/{number}.jpg", "", "rose", "", 0.7])
     write("next.csv", DOUBT, *rows)
     section = review("--table", "next.csv")["sections"][-1]
     assert (len(section["cards"]), section["more"]) == (MOST, 3)

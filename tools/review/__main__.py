@@ -41,6 +41,7 @@ from stages.prepare.entries import Entry
 from stages.prepare.listing import list_photos
 from stages.prepare.sources import open_source, read_entry
 from tools.options import named
+from tools.relabel import locate
 
 SUSPECTS = Path("metrics/crossval/suspects.csv")
 PREDICTIONS = Path("metrics/predictions.csv")
@@ -68,7 +69,7 @@ def main() -> None:
     photos, classifier = Photos(store, params), load_if_fits(store)
     sections, seen = [], set[tuple[str, str]]()
     shown: list[Card] = []
-    for title, table in find_doubts(options.table, classifier):
+    for title, table in find_doubts(options.table, photos.source, classifier):
         cards, lost, more = photos.make_cards(table, seen)
         sections.append({"title": title, "cards": cards, "more": more})
         counts = {"not found with that label": lost, "more": more}
@@ -94,7 +95,7 @@ def load_if_fits(store: Store) -> Classifier | None:
 
 
 def find_doubts(
-    tables: list[Path], classifier: Classifier | None
+    tables: list[Path], photos: Path, classifier: Classifier | None
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """Give the sections' titles and photos, those to look at first before the others.
 
@@ -120,7 +121,14 @@ def find_doubts(
     alike["note"] = ["alike: " + group[:6] for group in alike["group"]]
     yield "Alike across classes", alike[[bool(names) for names in others]]
     for path in tables:
-        yield f"Doubts of {printable_name(path.name)}", read_table(path, DOUBT)
+        table = read_table(path, DOUBT)
+        for new in table["path"][table["label"] == ""]:
+            if locate(new, photos).startswith("../"):
+                raise UserError(
+                    f"{path}: {new} is not below {photos}, where it could get a label; move the "
+                    "photos there, and predict again"
+                )
+        yield f"Doubts of {printable_name(path.name)}", table
 
 
 def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
