@@ -353,8 +353,8 @@ names = st.text(min_size=1, max_size=8).map(printable_name)
 
 
 @st.composite
-def stores(draw: st.DrawFn) -> tuple[list[str], pd.DataFrame, np.ndarray]:
-    """Return classes, accepted photos, and the squares that were decoded, accepted or not."""
+def stores(draw: st.DrawFn) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return accepted photos, and the squares that were decoded, accepted or not."""
     classes = sorted(draw(st.lists(names, min_size=2, max_size=4, unique=True)))
     splits = [*SPLITS, *draw(st.lists(st.sampled_from(SPLITS), max_size=5))]
     side = draw(st.integers(1, 3))
@@ -369,17 +369,17 @@ def stores(draw: st.DrawFn) -> tuple[list[str], pd.DataFrame, np.ndarray]:
     ]
     pixels = squares[kept].reshape(len(kept), -1, 3).astype(np.int64)
     photos["sums"], photos["squares"] = pixels.sum(1).tolist(), (pixels**2).sum(1).tolist()
-    return classes, photos, squares
+    return photos, squares
 
 
 @given(stores(), st.sampled_from(["images.npy", "manifest.csv", "meta.json"]), st.integers(0))
 def test_a_store_is_read_as_it_was_written_or_refused(
     tmp_path_factory: pytest.TempPathFactory,
-    stored: tuple[list[str], pd.DataFrame, np.ndarray],
+    stored: tuple[pd.DataFrame, np.ndarray],
     damaged: str,
     place: int,
 ) -> None:
-    classes, photos, squares = stored
+    photos, squares = stored
     folder = Path(tmp_path_factory.getbasetemp(), "store")
     folder.mkdir(exist_ok=True)
     array = ArrayFile(folder / "images.npy", squares.shape[1])

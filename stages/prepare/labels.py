@@ -7,6 +7,7 @@ Columns: ``path``, from the folder of labels.csv and with slashes; ``label``; pe
 import csv
 import io
 import posixpath
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ LABELS = "labels.csv"
 MAX_BYTES = 64_000_000
 LONGEST_LABEL = 200
 COLUMNS = {"path", "label", "split", "group"}
+CONFLICT = re.compile(r"^<{7}( |$)", re.MULTILINE)
+"""How a merge in Git marks where two branches changed the same lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,12 @@ def read_labels(content: bytes, folder: str, names: set[str]) -> Labels:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise UserError(f"line {line}: is not UTF-8; save it as UTF-8") from error
+    if marker := CONFLICT.search(text):
+        line = text[: marker.start()].count("\n") + 1
+        raise UserError(
+            f"line {line}: has a merge conflict; keep the rows that are right, one for each photo, "
+            "and remove the lines that begin with <<<<<<<, ======= and >>>>>>>"
+        )
     labels: Labels = {}
     problems: list[str] = []
     for line, problem, name, label in _rows(text, folder, names):
@@ -61,11 +70,16 @@ def read_labels(content: bytes, folder: str, names: set[str]) -> Labels:
             problems.append(f"line {line}: {problem}")
         else:
             labels[name] = label
+    refuse_lines(problems)
+    return labels
+
+
+def refuse_lines(problems: list[str]) -> None:
+    """Raise a UserError with the first of the lines that are wrong, if any is."""
     if problems:
         more = f"\n  and {len(problems) - SHOWN:,} more" if problems[SHOWN:] else ""
         lines = "".join(f"\n  {problem}" for problem in problems[:SHOWN])
         raise UserError(f"fix these lines:{lines}{more}")
-    return labels
 
 
 def check_labels(labels: Labels, photos: list[str], keep_splits: bool) -> None:

@@ -1,0 +1,1 @@
+"""Make a page to review labels on: ``python -m tools.review``."""
