@@ -23,7 +23,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "GIT_"))}
+    environment = {
+        k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "GIT_", "TORCH"))
+    }
     environment["GIT_CEILING_DIRECTORIES"] = str(folder.parent)
     return subprocess.run(
         ["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True
