@@ -4,47 +4,61 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 BASE ?= main
+EXTRAS ?=
+DRIVERS := $(basename $(notdir $(wildcard requirements/*.lock)))
+UNKNOWN := $(filter-out $(DRIVERS),$(EXTRAS))
+# An extra, once installed, stays: its lock in .venv remembers it when the environment is made anew.
+INSTALLED := $(filter $(DRIVERS),$(basename $(notdir $(wildcard $(VENV)/requirements/*.lock))))
+EXTRA_LOCKS := $(patsubst %,$(VENV)/requirements/%.lock,$(sort $(INSTALLED) $(EXTRAS)))
+ENVIRONMENT := $(READY) $(EXTRA_LOCKS)
+# A lock names every package, so pip has nothing to resolve. Left to resolve, pip before 23.3 asks for the newest
+# release of a package that another one wants with an extra (coverage[toml]), and refuses it as not in the lock.
+INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor repro report crossval test check verify kill-test bench
+.PHONY: help setup doctor repro report crossval test check verify kill-test bench lock
+
+ifneq ($(UNKNOWN),)
+$(error EXTRAS has $(UNKNOWN), but only these are known, with spaces between: $(DRIVERS))
+endif
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(READY) ## make .venv from requirements.lock (done by the other targets when needed)
+setup: $(ENVIRONMENT) ## make .venv from requirements.lock (done when needed); EXTRAS="s3 ssh" adds DVC's drivers
 
 doctor: ## say whether this machine and clone are fine, without changing anything
 	@$(RUN) $$([ -x $(VENV)/bin/python ] && echo python || echo $(PYTHON)) -m tools.doctor
 
-repro: $(READY) repository ## run the pipeline: only the stages whose inputs changed
+repro: $(ENVIRONMENT) repository ## run the pipeline: only the stages whose inputs changed
 	@$(RUN) dvc repro
 	@$(RUN) python -c 'import json; print("test accuracy {accuracy:.1%} of {images} photos (metrics/evaluation.json)".format(**json.load(open("metrics/evaluation.json"))))'
 
-report: $(READY) repository ## say what changed since BASE (main): make report BASE=v1.0.0
+report: $(ENVIRONMENT) repository ## say what changed since BASE (main): make report BASE=v1.0.0
 	@$(RUN) python -m tools.report --base "$(BASE)"
 
 FOLDS ?= 5
-crossval: $(READY) repository ## cross-validate: train FOLDS (5) networks, so that every photo is tested once
+crossval: $(ENVIRONMENT) repository ## cross-validate: train FOLDS (5) networks, so that every photo is tested once
 	@$(RUN) dvc repro --quiet prepare
 	@$(RUN) python -m tools.crossval --run --folds "$(FOLDS)"
 
-test: $(READY) ## run the tests
+test: $(ENVIRONMENT) ## run the tests
 	@$(RUN) pytest
 
-check: $(READY) ## check format, lint and types
+check: $(ENVIRONMENT) ## check format, lint and types
 	@$(RUN) ruff format --check .
 	@$(RUN) ruff check .
 	@$(RUN) mypy
 
-verify: $(READY) repository ## run the pipeline three times, once with kills, and compare every byte
+verify: $(ENVIRONMENT) repository ## run the pipeline three times, once with kills, and compare every byte
 	@$(RUN) python -m tests.verify
 
 KILLS ?= 10
-kill-test: $(READY) repository ## kill stages at all kinds of moments, and compare: make kill-test KILLS=200
+kill-test: $(ENVIRONMENT) repository ## kill stages at all kinds of moments, and compare: make kill-test KILLS=200
 	@$(RUN) python -m tests.kill_harness --kills $(KILLS)
 
-bench: $(READY) ## compare speeds after `make repro`, in some minutes (PHOTOS=folder: prepare too)
+bench: $(ENVIRONMENT) ## compare speeds after `make repro`, in some minutes (PHOTOS=folder: prepare too)
 	@$(RUN) python -m benchmarks.step
 	@$(if $(PHOTOS),FLOWERBED_PHOTOS="$(PHOTOS)" $(RUN) python -m benchmarks.prepare_speed 3,:)
 	@$(RUN) python -m benchmarks.tutorial
@@ -67,10 +81,29 @@ environment:
 	  echo "$(PYTHON) is $$($(PYTHON) --version 2>&1), but Python 3.11 or newer is needed: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
 	@echo "making $(VENV) from requirements.lock (several minutes the first time)"
 	@rm -rf $(VENV)
+	@$(if $(EXTRA_LOCKS),mkdir -p $(VENV)/requirements && touch $(EXTRA_LOCKS))
 	@$(PYTHON) -m venv $(VENV)
-# The lock names every package, so pip has nothing to resolve. Left to resolve, pip before 23.3 asks for the newest
-# release of a package that another one wants with an extra (coverage[toml]), and refuses it as not in the lock.
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements.lock
+ifeq ($(TORCH),cpu)
+# PyTorch has an index of its own for the CPU's wheels, which uv knows. Their hashes are not in the lock.
+	@sed -E '/^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)==/,/[^\\]$$/d' requirements.lock > $(VENV)/cpu.lock
+	@uv pip install --quiet --python $(VENV) --torch-backend cpu --no-deps $$(sed -nE 's/^(torch|torchvision)(==[^ ;]*).*/\1\2/p' requirements.lock)
+	@$(INSTALL) $(VENV)/cpu.lock
+else
+	@$(INSTALL) requirements.lock
+endif
 	@$(VENV)/bin/python -m pip check
 	@cp requirements.lock $(VENV)/requirements.lock
 	@touch $(READY)
+
+$(VENV)/requirements/%.lock: requirements/%.lock $(READY)
+	@echo "adding the extra $* to $(VENV)"
+	@$(INSTALL) $<
+	@$(VENV)/bin/python -m pip check
+	@mkdir -p $(@D) && cp $< $@
+
+BASE_PACKAGES = $$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock)
+lock: ## resolve requirements.lock, and requirements/ with what the extras need beyond it; needs uv
+	@uv pip compile --universal --generate-hashes --extra dev pyproject.toml -o requirements.lock >/dev/null
+	@for extra in $(DRIVERS); do uv pip compile --universal --generate-hashes --no-annotate --extra $$extra pyproject.toml \
+	  --custom-compile-command "make lock" --constraint requirements.lock $(BASE_PACKAGES) \
+	  -o requirements/$$extra.lock >/dev/null || exit 1; done

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 
+PARAMS = ROOT / "tests/params.yaml"
+"""What the tests know of parameters; params.yaml is the user's."""
+
 torch.set_num_threads(1)  # tiny networks gain nothing from a second thread
 
 # Loaded here, before pytest reads its --hypothesis-profile.
@@ -56,7 +59,7 @@ def change_params(path: Path, changes: dict[str, dict[str, Any]]) -> None:
 @pytest.fixture
 def params_file(tmp_path: Path) -> Path:
     path = tmp_path / "params.yaml"
-    path.write_text((ROOT / "params.yaml").read_text())
+    path.write_text(PARAMS.read_text())
     change_params(path, TINY)
     return path
 

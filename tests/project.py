@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from tests.conftest import ROOT, change_params
+from tests.conftest import PARAMS, ROOT, change_params
 
 OUTPUTS = [
     "data/test_probabilities.csv",
@@ -116,8 +116,9 @@ def make_project(folder: Path, changes: dict[str, dict[str, Any]]) -> Project:
     (folder / "data").mkdir(parents=True)
     for name in ("stages", "tools", "garden"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("params.yaml", "dvc.yaml", ".dvcignore", ".gitattributes", ".gitignore"):
+    for name in ("dvc.yaml", ".dvcignore", ".gitattributes", ".gitignore"):
         shutil.copy(ROOT / name, folder / name)
+    shutil.copy(PARAMS, folder)
     shutil.copy(ROOT / "data/.gitignore", folder / "data")
     (folder / "data/weights").mkdir()
     for name in ("none", "DEFAULT"):

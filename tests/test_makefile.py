@@ -18,11 +18,14 @@ pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="needs make")
 def folder(tmp_path: Path) -> Path:
     for name in ("Makefile", "requirements.lock"):
         shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
     return tmp_path
 
 
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "GIT_"))}
+    environment = {
+        k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "GIT_", "TORCH"))
+    }
     environment["GIT_CEILING_DIRECTORIES"] = str(folder.parent)
     return subprocess.run(
         ["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True
@@ -135,3 +138,82 @@ def test_a_lock_holds_when_a_newer_release_appears(
     assert incomplete.returncode != 0
     assert "measuring 1.0 requires measured, which is not installed" in incomplete.stdout
     assert not (folder / ".venv/.ready").exists()
+
+
+@pytest.fixture
+def extras(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Locks of empty wheels: a base, and an extra each for s3 and ssh."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    (folder / "requirements.lock").write_text(wheel(folder, "base", "1.0"))
+    for name in ("s3", "ssh"):
+        lock = folder / "requirements" / f"{name}.lock"
+        lock.write_text(wheel(folder, f"dvc_{name}", "1.0", "Requires-Dist: base"))
+    return folder
+
+
+def installed(folder: Path) -> list[str]:
+    paths = (folder / ".venv").glob("lib/*/site-packages/*.dist-info")
+    return sorted(path.stem for path in paths if path.stem.startswith(("base", "dvc", "torch")))
+
+
+def test_extras_are_added_and_stay(extras: Path) -> None:
+    assert make(extras, "setup").returncode == 0
+    assert installed(extras) == ["base-1.0"]
+    (extras / ".venv/kept").touch()
+    assert make(extras, "setup", "EXTRAS=s3").returncode == 0
+    assert make(extras, "setup", "EXTRAS=ssh").returncode == 0
+    assert installed(extras) == ["base-1.0", "dvc_s3-1.0", "dvc_ssh-1.0"]
+    assert (extras / ".venv/kept").exists()
+    assert "Nothing to be done" in make(extras, "setup").stdout
+
+    (extras / "requirements.lock").write_text(wheel(extras, "base", "2.0"))
+    result = make(extras, "setup")
+    assert result.returncode == 0, result.stderr
+    assert installed(extras) == ["base-2.0", "dvc_s3-1.0", "dvc_ssh-1.0"]
+    assert not (extras / ".venv/kept").exists()
+
+
+def test_extras_stay_when_making_the_environment_anew_is_interrupted(extras: Path) -> None:
+    assert make(extras, "setup", "EXTRAS=s3").returncode == 0
+    good = (extras / "requirements.lock").read_text()
+    (extras / "requirements.lock").write_text("nowhere==1.0 --hash=sha256:00\n")
+    assert make(extras, "setup").returncode != 0
+    (extras / "requirements.lock").write_text(good)
+    assert make(extras, "setup").returncode == 0
+    assert installed(extras) == ["base-1.0", "dvc_s3-1.0"]
+
+
+def test_an_unknown_extra_is_one_clear_line(extras: Path) -> None:
+    result = make(extras, "setup", "EXTRAS=s3,ssh")
+    assert result.returncode != 0
+    assert "EXTRAS has s3,ssh, but only these are known, with spaces between: " in result.stderr
+    assert not (extras / ".venv").exists()
+
+
+def test_without_cuda_all_but_pytorch_is_checked_against_its_hash(
+    extras: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = "".join(
+        f"{name}==1.0 ; sys_platform == 'linux' \\\n    --hash=sha256:00 \\\n    --hash=sha256:11\n"
+        for name in ("cuda-toolkit", "nvidia-nvtx", "torch", "torchvision", "triton")
+    )
+    lock = extras / "requirements.lock"
+    lock.write_text(gpu + lock.read_text())
+    (extras / "bin").mkdir()
+    script(extras / "bin/uv", f'echo "$@" > {extras}/asked')
+    monkeypatch.setenv("PATH", f"{extras}/bin{os.pathsep}{os.environ['PATH']}")
+    result = make(extras, "setup", "TORCH=cpu")
+    assert result.returncode == 0, result.stderr
+    asked = (extras / "asked").read_text()
+    assert "--torch-backend cpu --no-deps torch==1.0 torchvision==1.0" in asked
+    assert installed(extras) == ["base-1.0"]
+
+
+def test_the_extras_locks_agree_with_each_other_and_with_the_base() -> None:
+    pins: dict[str, str] = {}
+    for lock in (ROOT / "requirements.lock", *(ROOT / "requirements").glob("*.lock")):
+        for line in lock.read_text().splitlines():
+            if "==" in line and line[0].isalnum():
+                name, version = line.split(" ")[0].split("==")
+                assert pins.setdefault(name, version) == version or lock.parent == ROOT, lock

@@ -44,11 +44,11 @@ from stages.train.data import split_into_batches
 from stages.train.optimizer import orthogonalize
 from stages.train.schedule import draw_order, image_sizes, warmup_cosine
 from tests import hazards
-from tests.conftest import ROOT
+from tests.conftest import PARAMS
 from tools.report.comparison import mcnemar_exact
 
-DEFAULTS: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "params.yaml").read_text())
-TEXT = (ROOT / "params.yaml").read_text()
+DEFAULTS: dict[str, dict[str, Any]] = yaml.safe_load(PARAMS.read_text())
+TEXT = PARAMS.read_text()
 
 # Parameters
 

@@ -129,6 +129,17 @@ def test_a_stale_lock_fails_and_what_is_stale_is_run_where_a_remote_is(
     assert page.read_text().endswith("and they are not committed.\n")
 
 
+def test_the_remotes_drivers_are_installed_before_the_pull(
+    developer: Project, tmp_path: Path
+) -> None:
+    (developer.folder / "Makefile").write_text("setup:\n\t@echo asked for $(EXTRAS); exit 1\n")
+    developer.run("dvc", "remote", "add", "other", "webdavs://server/path")
+    push(developer)
+    runner = check_out(tmp_path)
+    runner.context["secrets.DVC_CONFIG_LOCAL"] = "['remote \"store\"']\n    url = s3://bucket/path"
+    assert "asked for s3 webdav\n" in runner.step("report", RERUN, code=2)
+
+
 @pytest.mark.skipif(not shutil.which("jq"), reason="needs jq")
 @pytest.mark.parametrize(
     ("comments", "expected"),

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -26,6 +26,9 @@ PLACEHOLDERS = (".gitignore", "DEFAULT", "none")
 
 FOR_GPUS = ("cuda-", "nvidia-", "triton")
 """How packages begin that PyTorch's builds for the CPU do without."""
+
+EXTRAS = ("azure", "gs", "s3", "ssh", "webdav")
+"""Kinds of remotes whose drivers the Makefile installs; the others need none, or pip."""
 
 FREE_GIGABYTES = 2
 """What a training on some thousand photos may need, beside the environment."""
@@ -205,6 +208,22 @@ def weights() -> Finding:
     return Finding("ok", f"{WEIGHTS}/{shown}")
 
 
+def missing_driver(repo: "Repo") -> str | None:
+    """Import the driver of each remote; return what to do about the first that is missing."""
+    from stages.common.names import printable_name
+
+    for name, options in repo.config["remote"].items():
+        try:
+            for module in repo.cloud.get_remote(name).fs.REQUIRES.values():
+                import_module(module)
+        except ImportError as error:
+            scheme = options["url"].partition("://")[0]
+            extra = "webdav" if scheme == "webdavs" else scheme
+            fix = f"no driver for {scheme}://; make setup EXTRAS={extra}"
+            return f"remote {printable_name(name)}: {fix if extra in EXTRAS else error}"
+    return None
+
+
 def state() -> Finding:
     """Look for checkpoints that are left over, and for a remote."""
     from stages.common.names import printable_name
@@ -217,11 +236,9 @@ def state() -> Finding:
     ]
     with repository() as repo:
         remote = printable_name(repo.config["core"].get("remote", ""))
-        if remote:
-            try:
-                _ = repo.cloud.get_remote().fs.fs  # imports the remote's driver
-            except ImportError as error:
-                return Finding("BAD", f"remote {remote}: {error}")
+        missing = missing_driver(repo)
+    if missing:
+        return Finding("BAD", missing)
     shared = f"remote {remote}" if remote else "no remote: `dvc remote add -d NAME PLACE` to share"
     if not saved:
         return Finding("ok", f"no training is unfinished; {shared}")

@@ -17,7 +17,7 @@ from stages.common.errors import PhotoError, UserError
 from stages.common.files import new_folder, write_bytes, write_csv, write_json
 from stages.common.reading import read_bytes, read_photo_file
 from stages.train.checkpoints import KEYS_KEPT, Checkpoints
-from tests.conftest import ROOT
+from tests.conftest import PARAMS, ROOT
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(
@@ -258,7 +258,7 @@ def test_a_read_only_folder_is_replaced_too(tmp_path: Path) -> None:
 def test_a_linked_folder_is_refused_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: Any, name: str
 ) -> None:
-    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    (tmp_path / "params.yaml").write_text(PARAMS.read_text())
     (tmp_path / name).symlink_to(tmp_path)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError) as raised:

@@ -11,12 +11,12 @@ from stages import STARTED
 from stages.common import inputs as module
 from stages.common.errors import UserError
 from stages.common.inputs import Inputs
-from tests.conftest import ROOT
+from tests.conftest import PARAMS
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    (tmp_path / "params.yaml").write_text(PARAMS.read_text())
     for name in ("code/a.py", "code/deep/b.py", "photos/daisy/1.jpg", "photos/daisy/2.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("content")

@@ -10,7 +10,7 @@ from tests.conftest import ROOT, change_params
 
 
 def test_project_parameters_are_valid() -> None:
-    assert load_params(ROOT / "params.yaml").train.epochs > 0
+    assert load_params(ROOT / "params.yaml").train.batch_size > 0
 
 
 def test_every_parameter_is_documented() -> None:

@@ -17,6 +17,7 @@ from garden.photograph import photograph
 from garden.species import SPECIES
 from stages.common.files import new_folder
 from stages.common.schema import Garden
+from tests.conftest import PARAMS
 
 Contents = dict[str, bytes]
 
@@ -104,7 +105,7 @@ def test_failure_in_a_worker_reaches_the_caller(
 def test_stage_writes_the_folder_that_params_ask_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = Path("params.yaml").read_text(encoding="utf-8")
+    text = PARAMS.read_text(encoding="utf-8")
     text = re.sub(r"photos_per_species: \d+", "photos_per_species: 1", text)
     (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)

@@ -26,7 +26,7 @@ from stages.prepare.decoder import Decoder
 from stages.prepare.sources import Folder
 from stages.prepare.stage import _describe_classes, describe, summarize
 from stages.prepare.writing import train_statistics
-from tests.conftest import ROOT
+from tests.conftest import PARAMS, ROOT
 from tests.hazards import HAZARDS, Hazard, photo, plant, plant_clean, settings, write
 from tests.prepare.decoders import DyingDecoder, FullDiskDecoder
 from tests.prepare.stores import content, prepared
@@ -252,7 +252,7 @@ def test_a_hundred_classes_make_a_picture_of_bounded_size(tmp_path: Path):
 @pytest.fixture
 def project(few: Path, tmp_path: Path, monkeypatch) -> Path:
     """A folder with params.yaml that names a few clean photos."""
-    text = (ROOT / "params.yaml").read_text()
+    text = PARAMS.read_text()
     (tmp_path / "params.yaml").write_text(text.replace("photos: garden", "photos: few"))
     monkeypatch.chdir(tmp_path)
     return tmp_path

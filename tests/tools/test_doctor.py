@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import PARAMS, ROOT
 from tests.project import Project
 from tools import doctor
 from tools.doctor import CHECKS
@@ -125,7 +125,7 @@ def test_what_holds_no_photos_is_not_ok(
 ) -> None:
     plant(tmp_path / "photos")
     (name,) = (path.name for path in tmp_path.iterdir())
-    text = (ROOT / "params.yaml").read_text().replace("photos: garden", f"photos: {name}")
+    text = PARAMS.read_text().replace("photos: garden", f"photos: {name}")
     (tmp_path / "params.yaml").write_text(text)
     monkeypatch.chdir(tmp_path)
     finding = doctor.examine(doctor.photos)
@@ -139,14 +139,22 @@ def test_a_linked_output_folder_is_not_ok(tmp_path: Path, monkeypatch: pytest.Mo
     assert doctor.examine(doctor.disk).text.startswith("models: is a link")
 
 
+@pytest.mark.parametrize(
+    ("url", "extra"), [("s3://bucket/path", "s3"), ("webdavs://host/path", "webdav")]
+)
 def test_a_remote_without_its_driver_is_not_ok_and_nothing_changes(
-    clone: Project, monkeypatch: pytest.MonkeyPatch
+    clone: Project, monkeypatch: pytest.MonkeyPatch, url: str, extra: str
 ) -> None:
-    clone.run("dvc", "remote", "add", "--default", "far", "s3://bucket/path")
+    clone.run("dvc", "remote", "add", "--default", "near", "/somewhere")
+    clone.run("dvc", "remote", "add", "far", url)
     shutil.rmtree(clone.folder / ".dvc/tmp")
     before = sorted(clone.folder.rglob("*"))
     monkeypatch.chdir(clone.folder)
-    level, text = doctor.state()
-    assert (level, text.split(",")[0]) == ("BAD", "remote far: s3 is supported")
+    monkeypatch.setitem(sys.modules, f"dvc_{extra}", None)  # cannot be imported
+    scheme = url.split(":")[0]
+    assert doctor.state() == (
+        "BAD",
+        f"remote far: no driver for {scheme}://; make setup EXTRAS={extra}",
+    )
     assert doctor.dvc().level == "ok"
     assert sorted(clone.folder.rglob("*")) == before
