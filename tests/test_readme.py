@@ -12,7 +12,7 @@ README = ROOT / "README.md"
 DOCS = [README, *sorted((ROOT / "docs").glob("*.md"))]
 PAGES = [*DOCS, *(ROOT / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY"))]
 MOST_LINES = 110
-MOST_WORDS = 11_500
+MOST_WORDS = 12_900
 
 
 def anchors(page: Path) -> set[str]:

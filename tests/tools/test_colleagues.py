@@ -1,7 +1,7 @@
 """The story of two colleagues who share photos by S3: add, correct, review, release.
 
 The server is moto's, on the loopback. It runs where that and the driver are installed:
-``make setup EXTRAS=s3; .venv/bin/pip install 'moto[server]' -c <(grep == requirements/s3.lock)``.
+``make setup EXTRAS=s3``, then ``pip install "moto[server]"`` with that lock's botocore.
 """
 
 import csv
