@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.conftest import TINY
@@ -86,12 +87,15 @@ def draw_photos(project: Project) -> None:
 
 
 def correct(project: Project) -> None:
-    """Give the first 15 photos another class."""
-    path = project.folder / TABLE
-    head, *rows = path.read_text().splitlines()
-    other = rows[-1].split(",")[1]
-    rows[:WRONG] = [f"{row.split(',')[0]},{other}" for row in rows[:WRONG]]
-    path.write_text("\n".join([head, *rows]) + "\n")
+    """Give 15 photos another class, by the decisions that the review page would download."""
+    photos = pd.read_csv(project.folder / "metrics/photos.csv").sort_values("path")
+    wrong, other = photos.head(WRONG), photos["class"].iloc[-1]
+    decisions = wrong[["path", "sha256"]].assign(
+        label=wrong["class"], decision="relabel", **{"class": other}
+    )
+    decisions.to_csv(project.folder / "decisions.csv", index=False)
+    project.run(sys.executable, "-m", "tools.relabel", "decisions.csv")
+    (project.folder / "decisions.csv").unlink()
 
 
 def test_two_colleagues_share_correct_review_and_release(server: str, tmp_path: Path) -> None:
@@ -136,6 +140,8 @@ def test_two_colleagues_share_correct_review_and_release(server: str, tmp_path: 
     assert one.outputs() == two.outputs()
     printed = one.run(sys.executable, "-m", "tools.report", "--base", "main", "--strict")
     assert "**dvc.lock is up to date**" in printed
+    page = (one.folder / "report/report.md").read_text()
+    assert f"- **{WRONG} photos relabeled**: {WRONG} from `daisy` to `tulip`." in page
     one.run("git", "checkout", "--quiet", "main")
     one.run("git", "merge", "--quiet", "labels")
     one.run("git", "tag", "--annotate", "flower-classifier@v1.0.0", "--message", "First model")
