@@ -204,15 +204,15 @@ def edit(content: bytes, labels: Labels, folder: str, chosen: Chosen) -> bytes:
 
     New rows are of the train split, where splits are given; rows in the order of path stay so.
     """
-    lines = list(io.StringIO(content.decode()))
+    lines = list(io.StringIO(content.decode(), newline=""))
     reader, files = csv.reader(lines, strict=True), iter(labels)
     header = [name.strip("\ufeff \t").lower() for name in next(reader)]
     begin = reader.line_num
     texts, paths = ["".join(lines[:begin])], [""]
-    end = "\r\n" if texts[0].endswith("\r\n") else "\n"
+    end = texts[0][len(texts[0].rstrip("\r\n")) :] or "\n"
     for values in reader:
         begin, text = reader.line_num, "".join(lines[begin : reader.line_num])
-        file = next(files) if values else ""
+        file = next(files) if any(values) else ""
         decision = chosen.get(file)
         if decision and decision.action == "relabel":
             values[header.index("label")] = decision.new
@@ -224,7 +224,7 @@ def edit(content: bytes, labels: Labels, folder: str, chosen: Chosen) -> bytes:
         if decision.action == "relabel" and file not in labels:
             place = bisect.bisect(paths, file) if paths == sorted(paths) else len(paths)
             said = {"path": file.removeprefix(folder), "label": decision.new, "split": "train"}
-            texts[place - 1] += "" if texts[place - 1].endswith("\n") else end
+            texts[place - 1] += "" if texts[place - 1].endswith(end) else end
             texts.insert(place, _row([said.get(name, "") for name in header], end))
             paths.insert(place, file)
     return "".join(texts).encode()

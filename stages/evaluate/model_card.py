@@ -21,6 +21,7 @@ MOST_CLASSES = 100
 MOST_PAIRS = 10
 """Of classes, one taken for the other."""
 
+FEW_TESTED = 5
 FEW_PHOTOS = 50
 """A class with fewer photos to learn from is named as a limit."""
 
@@ -124,6 +125,12 @@ def _limits(store: Store, evaluation: dict[str, Any], calibration: Calibration) 
         yield (
             f"Fewer than {FEW_PHOTOS} photos to learn from: "
             f"{', '.join(map(code, few[:MOST_CLASSES]))}."
+        )
+    scarce = [n for n, r in evaluation["classes"].items() if 0 < r["support"] < FEW_TESTED]
+    if scarce:
+        yield (
+            f"Fewer than {FEW_TESTED} test photos, of which one moves the recall by at least "
+            f"{1 / (FEW_TESTED - 1):.0%}: {', '.join(map(code, scarce[:MOST_CLASSES]))}."
         )
     tested = {n: r["recall"] for n, r in evaluation["classes"].items() if r["recall"] is not None}
     weakest = min(tested, key=lambda name: tested[name], default="")

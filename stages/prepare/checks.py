@@ -19,6 +19,12 @@ SHOWN = 5
 SAME_NAMES = 0.9
 """Fraction of the names of two classes that are the same if they are parallel trees."""
 
+UNEQUAL = 10
+"""How many times the photos of the smallest class the largest may have without a note."""
+
+LARGE_SHARE, SMALL_GROUP = 0.1, 5
+"""Photos that look alike get a note above this share of a class, and this number."""
+
 
 # by the names, before the first photo is decoded
 
@@ -173,3 +179,31 @@ def note_missing_classes(accepted: pd.DataFrame) -> list[str]:
         for split, names in lacking.items()
         if names
     ]
+
+
+def note_shape(accepted: pd.DataFrame) -> list[str]:
+    """Return a line if classes are very unequal, and one if many photos of a class look alike.
+
+    Parameters
+    ----------
+    accepted : DataFrame
+        With ``path, class, group, source``.
+    """
+    notes = []
+    photos = Counter(sorted(accepted["class"]))
+    (most, _), *_, (fewest, _) = photos.most_common()
+    if photos[most] > UNEQUAL * photos[fewest]:
+        notes.append(
+            f"{most} has {photos[most]:,} photos, {fewest} only {photos[fewest]:,}: "
+            "`-S train.class_balance=0.5` gives rare classes more weight"
+        )
+    alone = accepted[accepted["source"] == ""]
+    alike = alone.groupby(["class", "group"])["path"].agg(["count", "min"]).reset_index()
+    for name, _, count, first in alike.nlargest(1, "count").itertuples(index=False):
+        if count > max(SMALL_GROUP, LARGE_SHARE * photos[name]):
+            notes.append(
+                f"{count:,} of {photos[name]:,} photos of {name} look alike, such as {first}, so "
+                "they stay in one split; if they show different things, lower "
+                "prepare.near_duplicate_bits, or set it to off"
+            )
+    return notes

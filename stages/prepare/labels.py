@@ -8,8 +8,11 @@ import csv
 import io
 import posixpath
 import re
+import unicodedata
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 
 from stages.common.errors import UserError
 from stages.common.names import is_clutter, printable_name
@@ -63,15 +66,61 @@ def read_labels(content: bytes, folder: str, names: set[str]) -> Labels:
         )
     labels: Labels = {}
     problems: list[str] = []
-    for line, problem, name, label in _rows(text, folder, names):
+    for line, problem, name, label in _rows(text, folder, Names(names)):
         if not problem and name in labels:
             problem = f"{_short(name)} is listed twice"
         if problem:
             problems.append(f"line {line}: {problem}")
         else:
             labels[name] = label
-    refuse_lines(problems)
+    refuse_lines(problems + _odd_labels({row.label for row in labels.values()}))
     return labels
+
+
+class Names:
+    """The files of a source, found by what a table says."""
+
+    def __init__(self, names: set[str]) -> None:
+        composed = {unicodedata.normalize("NFC", name): name for name in names}
+        self._names = composed | {name: name for name in names}
+
+    def find(self, name: str) -> str:
+        """Return the file of a name, in whichever Unicode form; empty if there is none."""
+        return self._names.get(name) or self._names.get(unicodedata.normalize("NFC", name), "")
+
+    @cached_property
+    def _alike(self) -> dict[str, list[str]]:
+        alike: dict[str, list[str]] = {}
+        for name in sorted(set(self._names.values())):
+            alike.setdefault(_bare(name), []).append(name)
+        return alike
+
+    def suggest(self, name: str) -> str:
+        """Ask for the file that may be meant, if only one has this name in another spelling."""
+        alike = self._alike.get(_bare(name), [])
+        return f"; did you mean {_short(alike[0])!r}?" if len(alike) == 1 else ""
+
+
+def _bare(name: str) -> str:
+    """Return a file's name without folders, drive, suffix, letter case and Unicode form."""
+    last = name.replace("\\", "/").rpartition("/")[2]
+    return unicodedata.normalize("NFKC", posixpath.splitext(last)[0]).casefold()
+
+
+def _odd_labels(labels: set[str]) -> list[str]:
+    """Say which labels are several in one, or one in two spellings of a number."""
+    problems, numbers = [], dict[float, str]()
+    for label in sorted(labels):
+        parts = {part.strip() for part in re.split(r"[|;,]", label)}
+        if len(parts) > 1 and parts & labels:
+            problems.append(f"{_short(label)!r} is several labels; a photo has one")
+        with suppress(ValueError):
+            same = numbers.setdefault(float(label), label)
+            if same != label:
+                problems.append(
+                    f"{_short(same)!r} and {_short(label)!r} are one number; write it alike"
+                )
+    return problems
 
 
 def refuse_lines(problems: list[str]) -> None:
@@ -96,9 +145,9 @@ def check_labels(labels: Labels, photos: list[str], keep_splits: bool) -> None:
         raise UserError("no line has the split train; name some")
 
 
-def _rows(text: str, folder: str, names: set[str]) -> Iterator[tuple[int, str, str, Label]]:
+def _rows(text: str, folder: str, names: Names) -> Iterator[tuple[int, str, str, Label]]:
     """Give each row's line, what is wrong with it, its photo's name and its label."""
-    reader = csv.reader(io.StringIO(text), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=None), strict=True)
     nothing = "", Label("", None)
     try:
         header = [column.strip().lower() for column in next(reader, [])]
@@ -107,7 +156,7 @@ def _rows(text: str, folder: str, names: set[str]) -> Iterator[tuple[int, str, s
             columns = f"the columns must be path, label and perhaps split and group; found {got}"
             yield 1, columns, *nothing
             return
-        for values in filter(None, reader):
+        for values in filter(any, reader):  # spreadsheets leave rows of nothing at the end
             if len(values) == len(header):
                 row = dict(zip(header, (value.strip() for value in values), strict=True))
                 yield reader.line_num, *_check_row(row, folder, names)
@@ -118,16 +167,18 @@ def _rows(text: str, folder: str, names: set[str]) -> Iterator[tuple[int, str, s
         yield reader.line_num, str(error), *nothing
 
 
-def _check_row(row: dict[str, str], folder: str, names: set[str]) -> tuple[str, str, Label]:
-    name = posixpath.normpath(folder + row["path"])
+def _check_row(row: dict[str, str], folder: str, names: Names) -> tuple[str, str, Label]:
+    name = names.find(posixpath.normpath(folder + row["path"]))
     split = row.get("split", "")
     problem = ""
-    if not row["path"] or name not in names:
-        problem = f"there is no file {_short(row['path'])!r}"
+    if not row["path"] or not name:
+        problem = f"there is no file {_short(row['path'])!r}{names.suggest(row['path'])}"
     elif is_clutter(name):
         problem = f"{_short(row['path'])} is hidden, or no photo by its name"
     elif not row["label"]:
         problem = f"{_short(row['path'])} has no label"
+    elif any(unicodedata.category(letter) == "Cf" for letter in row["label"]):
+        problem = f"the label {_short(row['label'])!r} has an invisible letter"
     elif "/" in row["label"] or row["label"] in (".", ".."):
         problem = f"the label {_short(row['label'])!r} can't name a folder"
     elif len(row["label"]) > LONGEST_LABEL:

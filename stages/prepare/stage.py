@@ -19,6 +19,7 @@ from stages.prepare.checks import (
     check_given_splits,
     check_rejected,
     note_missing_classes,
+    note_shape,
 )
 from stages.prepare.decoder import Decoded, Decoder
 from stages.prepare.decoding import decode_photos
@@ -98,7 +99,7 @@ def prepare_store(
         check_rejected(rejected, len(photos) + len(listing.rejected), prepare)
         check_classes(photos)
         check_given_splits(photos)
-        notes = listing.notes + note_missing_classes(accepted)
+        notes = listing.notes + note_missing_classes(accepted) + note_shape(accepted)
     accepted["split"] = assign_splits(accepted, prepare)
     alike = list_alike(photos.join(accepted["split"]).fillna(""))
     picture = contact_sheet(array, photos, accepted, rejected, alike)

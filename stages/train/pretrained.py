@@ -7,8 +7,10 @@ import hashlib
 import io
 import pickle
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load
@@ -27,6 +29,9 @@ HERE = "params.yaml: model.weights"
 
 OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d\.)")
 """In torchvision's files of densenets ``norm.1`` is what the network calls ``norm1``."""
+
+WRAPPERS = ("module.", "_orig_mod.", "model.", "backbone.")
+"""What several GPUs, a compiler, Lightning and the like put before all names."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,7 @@ def _match(
 ) -> tuple[dict[str, Tensor], set[str], list[str]]:
     """Return the weights that fit a network, the names of its head's, and what does not fit."""
     own = network.state_dict()
+    weights = _unwrap(weights, own)
     last = head_name(network)
     head = {f"{last}.weight", f"{last}.bias"}
     n_classes = len(own[f"{last}.weight"])
@@ -125,6 +131,17 @@ def _match(
     return fitting, head, problems
 
 
+def _unwrap(weights: dict[str, Tensor], own: Iterable[str]) -> dict[str, Tensor]:
+    """Take what other programs write before all names off them, unless the network has it too."""
+    for prefix in WRAPPERS * len(WRAPPERS):  # one may be around another, in any order
+        of_file, of_network = (
+            [name.startswith(prefix) for name in names] for names in (weights, own)
+        )
+        if all(of_file) and not any(of_network):
+            weights = {name.removeprefix(prefix): value for name, value in weights.items()}
+    return weights
+
+
 def _read(path: Path, digest: str = "") -> tuple[dict[str, Tensor], str]:
     """Return a file's weights and its sha256, which must start with `digest`."""
     try:
@@ -145,6 +162,7 @@ def _read(path: Path, digest: str = "") -> tuple[dict[str, Tensor], str]:
 
 def _parse(path: Path, content: bytes) -> dict[str, Tensor]:
     """Read a state file, .safetensors or PyTorch's, without running anything in it."""
+    state: Any
     try:
         # The Hub's cache has no suffixes; what begins a safetensors file is a length and "{".
         if path.suffix == ".safetensors" or content[8:9] == b"{":
@@ -162,7 +180,10 @@ def _parse(path: Path, content: bytes) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     ):
-        raise UserError(f"{HERE}: {path} holds more than a network's weights; {_SAVE}")
+        items = state.items() if isinstance(state, dict) else ()
+        inner = [name for name, value in items if isinstance(value, dict) and value]
+        where = f" (perhaps they are its {inner[0]!r:.80}, as in a checkpoint)" if inner else ""
+        raise UserError(f"{HERE}: {path} holds more than a network's weights{where}; {_SAVE}")
     for name, value in state.items():
         kind = value.layout, value.device.type, value.is_complex(), value.is_quantized
         if kind != (torch.strided, "cpu", False, False):

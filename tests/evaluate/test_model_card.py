@@ -64,7 +64,16 @@ def test_the_page_names_its_limits(page: str) -> None:
     assert "there were too few validation photos" in page  # 10 of them, fewer than 20
     assert "a photo of anything else gets one of them" in page
     assert "Fewer than 50 photos to learn from: `dark`, `light`." in page
+    assert "Fewer than 5 test photos" not in page  # there are 5 of each
     assert "The class it recognizes least often is `dark` (60%)." in page
+
+
+def test_classes_of_few_test_photos_are_named(
+    store: Store, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stages.evaluate.model_card.FEW_TESTED", 6)
+    named = "Fewer than 6 test photos, of which one moves the recall by at least 20%: `dark`, `li"
+    assert named in page_of(store, params)
 
 
 def test_the_page_has_every_parameter_that_made_the_model(page: str, params: Params) -> None:

@@ -1,6 +1,7 @@
 """Photos as people have them: already split, in one folder with labels.csv, or beside masks."""
 
 import shutil
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -231,6 +232,14 @@ def test_photos_in_one_folder_get_their_classes_from_labels(tmp_path: Path) -> N
     assert outcome.accepted["path"].tolist()[:2] == ["daisy/img/00.jpg", "daisy/img/02.jpg"]
 
 
+def test_a_table_as_spreadsheets_and_other_systems_write_it_is_read(folders: Path) -> None:
+    (folders / "daisy/000.jpg").rename(folders / unicodedata.normalize("NFD", "daisy/blüte.jpg"))
+    lines = ["path,label", "daisy/bl\u00fcte.jpg,daisy", *rows(folders), ",", ","]
+    lines = [line for line in lines if unicodedata.normalize("NFD", "ü") not in line]
+    (folders / "labels.csv").write_bytes("\r".join(lines).encode())
+    assert len(prepare(folders).accepted) == 20
+
+
 def test_labels_can_give_the_splits(folders: Path) -> None:
     splits = ("Train", "train", "train", "val", "TEST") * 4
     lines = [f"{row},{split}" for row, split in zip(rows(folders), splits, strict=True)]
@@ -296,11 +305,28 @@ def without_train(path: Path) -> None:
         ("path,label,split\ndaisy/000.jpg,a,later\n", "line 2: split must be .*, got 'later'"),
         ('path,label\n"daisy/000.jpg,a\n', "line 2: unexpected end of data"),
         ("path,label\ndaisy/.hidden.jpg,daisy\n", r"line 2: daisy/\.hidden\.jpg is hidden, or no"),
+        (
+            "path,label\nC:\\img\\ONLY.png,daisy\n",
+            r"line 2: there is no file 'C:.*ONLY\.png'; did you mean 'rose/only\.jpg'\?",
+        ),
+        (
+            "path,label\ndaisy/000.jpg,dai\u200bsy\n",
+            r"line 2: the label .* has an invisible letter",
+        ),
+        (
+            "path,label\ndaisy/000.jpg,daisy\nrose/000.jpg,daisy|rose\n",
+            r"'daisy.*rose' is several labels; a photo has one",
+        ),
+        (
+            "path,label\ndaisy/000.jpg,0\nrose/000.jpg,0.0\n",
+            r"'0' and '0\.0' are one number; write it alike",
+        ),
         ("path,label\n" + "gone.jpg,daisy\n" * 9, r"(line \d: there is no .*\n  ){5}and 4 more"),
     ],
 )
 def test_lines_of_labels_that_are_wrong_are_named(folders: Path, lines: str, message: str) -> None:
     (folders / "daisy/.hidden.jpg").write_bytes(jpeg(5))
+    (folders / "rose/only.jpg").write_bytes(jpeg(6))
     (folders / "labels.csv").write_text(lines)
     with pytest.raises(UserError, match=rf"^{folders}/labels\.csv: fix these lines:\n  {message}"):
         prepare(folders)

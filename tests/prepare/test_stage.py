@@ -304,6 +304,25 @@ def test_mean_and_std_hold_for_more_values_than_64_bits_count():
     np.testing.assert_allclose(std, [50 / 255] * 3, rtol=1e-12)
 
 
+def test_unequal_classes_and_large_groups_that_look_alike_get_a_line(tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    plant_clean(root, count=40)
+    for number in range(3, 40):
+        (root / f"daisy/{number:03}.jpg").unlink()
+    for number in range(8):
+        photo(7, 96 + number, 72 + number).save(root / "rose" / f"again {number}.jpg")
+    notes = prepared(root, tmp_path / "store").notes
+    assert notes == [
+        "rose has 48 photos, daisy only 3: `-S train.class_balance=0.5` gives rare classes more "
+        "weight",
+        "8 of 48 photos of rose look alike, such as rose/again 0.jpg, so they stay in one split; "
+        "if they show different things, lower prepare.near_duplicate_bits, or set it to off",
+    ]
+    for number in range(8):
+        (root / "rose" / f"again {number}.jpg").unlink()
+    assert len(prepared(root, tmp_path / "other").notes) == 1
+
+
 def test_description_names_every_count(photos: Path, tmp_path: Path):
     text = describe(prepared(photos, tmp_path / "store"))
     assert text.startswith(f"scanned {120 + len(HAZARDS)} = accepted ")

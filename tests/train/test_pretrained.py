@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import http.server
 import pickle
@@ -69,6 +70,15 @@ def test_all_weights_but_a_head_for_other_classes_are_taken(saved: Path) -> None
     assert torch.equal(
         network.state_dict()["stem.0.0.weight"], pretrained.weights["stem.0.0.weight"]
     )
+
+
+def test_what_other_programs_put_before_all_names_is_taken_off(saved: Path) -> None:
+    pretrained = load_pretrained(model(saved))
+    assert pretrained is not None
+    weights = {f"model._orig_mod.{name}": value for name, value in pretrained.weights.items()}
+    network = build_flowernet(8, 5)
+    known = load_pretrained_into(network, dataclasses.replace(pretrained, weights=weights))
+    assert set(network.state_dict()) - known == {"head.weight", "head.bias"}
 
 
 def test_a_head_for_as_many_classes_is_taken_too_but_learns_as_a_new_one(saved: Path) -> None:
@@ -171,7 +181,10 @@ def test_weights_of_a_torchvision_network_come_with_its_colors(tmp_path: Path) -
     ("content", "problem"),
     [
         (nn.Linear(2, 2), "holds no plain weights"),
-        ({"state_dict": {"a": torch.zeros(1)}}, "holds more than a network's weights"),
+        (
+            {"epoch": 3, "state_dict": {"a": torch.zeros(1)}},
+            r"holds more than a network's weights \(perhaps they are its 'state_dict', as in",
+        ),
     ],
 )
 def test_a_file_that_is_no_plain_state_is_refused(
