@@ -123,8 +123,10 @@ def describe_coin_tosses(predictions: pd.DataFrame, mirror_keeps_class: bool) ->
     lines = []
     for one, other in combinations(sorted(set(predictions["actual"])), 2):
         right = counts[one, one] + counts[other, other]
-        photos = right + counts[one, other] + counts[other, one]
-        if photos >= FEWEST_TOSSES and abs(right / photos - 0.5) <= NEAR_HALF:
+        wrong = counts[one, other], counts[other, one]
+        photos = right + sum(wrong)
+        both_ways = min(wrong) > NEAR_HALF * photos  # else one class is taken for both
+        if photos >= FEWEST_TOSSES and both_ways and abs(right / photos - 0.5) <= NEAR_HALF:
             hint = "; if left and right tell them apart, set prepare.mirror_keeps_class to false"
             lines.append(
                 f"note: {one} and {other} are told apart as by tossing a coin: {right} of "

@@ -183,3 +183,4 @@ def test_two_classes_that_are_not_told_apart_are_named() -> None:
     assert describe_coin_tosses(predictions, True) == [line + hint]
     assert describe_coin_tosses(predictions, False) == [line]
     assert describe_coin_tosses(predictions[10:16], True) == []
+    assert describe_coin_tosses(predictions.assign(predicted="left"), True) == []
