@@ -125,9 +125,10 @@ def test_plots_render(finished: Project, tmp_path: Path) -> None:
     printed = finished.run("dvc", "plots", "show", "--out", str(tmp_path / "plots"))
     assert "index.html" in printed
     page = (tmp_path / "plots/index.html").read_text()
-    for title in ("Loss", "Validation accuracy", "Learning rate", "Test photos", "Reliability"):
+    titles = ["Loss", "Validation accuracy", "Learning rate", "Test photos", "Reliability"]
+    for title in [*titles, "Photos of each class and split", "F1 of each class"]:
         assert title in page
-    assert "as shares of each actual class" in page
+    assert "share of the actual class" in page
     for picture in ("photos", "mistakes", "augmented"):
         assert f"metrics_{picture}.png" in page
     assert page.count("vega-embed") or page.count("vegaEmbed")

@@ -362,7 +362,8 @@ def stores(draw: st.DrawFn) -> tuple[pd.DataFrame, np.ndarray]:
     squares = draw(arrays.arrays(np.uint8, (decoded, side, side, 3)))
     kept = sorted(draw(st.permutations(range(decoded)))[: len(splits)])
     photos = pd.DataFrame({"split": splits, "number": kept, "width": 40, "height": 30})
-    photos["class"] = [draw(st.sampled_from(classes)) for _ in splits]
+    others = [draw(st.sampled_from(classes)) for _ in splits[2:]]
+    photos["class"] = [*classes[:2], *others]
     photos["path"] = [f"{draw(names)}/{number}" for number in kept]
     photos["group"] = photos["sha256"] = [
         hashlib.sha256(square).hexdigest() for square in squares[kept]
