@@ -36,7 +36,7 @@ from stages.evaluate.calibration import (
     coverage_curve,
     measure_calibration,
 )
-from stages.evaluate.metrics import measure
+from stages.evaluate.metrics import describe_coin_tosses, measure
 from stages.evaluate.mistakes import draw_mistakes
 from stages.evaluate.model_card import model_card
 from stages.evaluate.predicting import (
@@ -44,7 +44,6 @@ from stages.evaluate.predicting import (
     PROBABILITIES,
     check_fit,
     check_trained_with,
-    describe_coin_tosses,
     predict,
     tabulate,
     tabulate_classes,
@@ -105,7 +104,7 @@ def main() -> None:
     write_bytes(MODELS / "README.md", card.encode())
     write_csv(METRICS / "classes.csv", tabulate_classes(store, evaluation.pop("classes")))
     write_json(METRICS / "evaluation.json", dict(sorted(evaluation.items())))
-    for line in describe_coin_tosses(predictions, store.meta.mirror_keeps_class):
+    for line in describe_coin_tosses(labels, probabilities, store.meta):
         print(line)
     print(
         f"test accuracy {evaluation['accuracy']:.1%} of {evaluation['images']} photos "

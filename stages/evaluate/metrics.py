@@ -4,6 +4,7 @@ Each has a fixed number of decimals, so that a diff shows changes and no noise, 
 or NaN, which ``dvc metrics diff`` would drop.
 """
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,11 @@ from sklearn.metrics import (
     brier_score_loss,
     log_loss,
     precision_recall_fscore_support,
+    roc_auc_score,
     top_k_accuracy_score,
 )
 
+from stages.common.store import StoreMeta
 from stages.evaluate.calibration import Labels, bin_by_confidence, calibration_error
 from stages.evaluate.predicting import DECIMALS
 from stages.model.classifier import Probabilities
@@ -23,6 +26,12 @@ from stages.model.classifier import Probabilities
 TOP = 3
 TOP_NEEDS_CLASSES = 6
 """With fewer classes, the right one is easily among the best three."""
+
+MUCH_CONFUSED, FEWEST = 0.2, 5
+"""Share of two classes' photos that are confused, and photos of each, from which they are named."""
+
+NEAR_HALF = 0.15
+"""How far from a half the area under two classes' ROC curve may be that looks like tossed coins."""
 
 
 def measure(
@@ -110,6 +119,37 @@ def measure_classes(labels: Labels, predicted: Labels, classes: list[str]) -> pd
     table = pd.DataFrame({"f1": f1, "precision": precision, "recall": recall}, index=classes)
     table[support == 0] = np.nan
     return table.assign(support=support)
+
+
+def describe_coin_tosses(
+    labels: Labels, probabilities: Probabilities, meta: StoreMeta
+) -> list[str]:
+    """Return a line for each two classes that the network confuses and cannot put in order.
+
+    Parameters
+    ----------
+    labels : int64 array of shape (N,)
+    probabilities : float64 array of shape (N, classes)
+    """
+    classes = meta.classes
+    photos = np.bincount(labels, minlength=len(classes))
+    wrong = Counter(
+        tuple(sorted(pair)) for pair in zip(labels, probabilities.argmax(1), strict=True)
+    )
+    lines = []
+    for (one, other), confused in sorted(wrong.items()):
+        both = photos[one] + photos[other]
+        if one == other or confused < MUCH_CONFUSED * both or min(photos[[one, other]]) < FEWEST:
+            continue
+        rows = np.isin(labels, (one, other))
+        surer = probabilities[rows, other] - probabilities[rows, one]
+        if abs(roc_auc_score(labels[rows] == other, surer) - 0.5) <= NEAR_HALF:
+            hint = "; if left and right tell them apart, set prepare.mirror_keeps_class to false"
+            lines.append(
+                f"note: {classes[one]} and {classes[other]} are told apart as by tossing a coin"
+                f"{hint if meta.mirror_keeps_class else ''}"
+            )
+    return lines
 
 
 def _describe(row: "pd.Series[float]") -> dict[str, float | int | None]:

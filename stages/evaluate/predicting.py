@@ -1,8 +1,6 @@
 """The classifier's predictions on a split of the store, and the tables that hold them."""
 
-from collections import Counter
 from dataclasses import replace
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +25,6 @@ PROBABILITIES = Path("data/test_probabilities.csv")
 """The probability of every class for each test photo; tools/crossval reads it."""
 
 PROBABILITY_DECIMALS = 6
-FEWEST_TOSSES = 10
-NEAR_HALF = 0.1
-"""How far from a half the share of right answers may be that looks like tossed coins."""
-
 DECIMALS = 4
 """Of everything in metrics/."""
 
@@ -115,24 +109,6 @@ def tabulate(store: Store, probabilities: Probabilities) -> pd.DataFrame:
             "confidence": probabilities.max(axis=1).round(DECIMALS),
         }
     )
-
-
-def describe_coin_tosses(predictions: pd.DataFrame, mirror_keeps_class: bool) -> list[str]:
-    """Return a line for each two classes that the network does not tell apart."""
-    counts = Counter(zip(predictions["actual"], predictions["predicted"], strict=True))
-    lines = []
-    for one, other in combinations(sorted(set(predictions["actual"])), 2):
-        right = counts[one, one] + counts[other, other]
-        wrong = counts[one, other], counts[other, one]
-        photos = right + sum(wrong)
-        both_ways = min(wrong) > NEAR_HALF * photos  # else one class is taken for both
-        if photos >= FEWEST_TOSSES and both_ways and abs(right / photos - 0.5) <= NEAR_HALF:
-            hint = "; if left and right tell them apart, set prepare.mirror_keeps_class to false"
-            lines.append(
-                f"note: {one} and {other} are told apart as by tossing a coin: {right} of "
-                f"{photos} right{hint if mirror_keeps_class else ''}"
-            )
-    return lines
 
 
 def tabulate_classes(store: Store, figures: dict[str, Any]) -> pd.DataFrame:

@@ -2,14 +2,19 @@ import json
 import warnings
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from stages.common.errors import UserError
 from stages.common.store import Store
 from stages.evaluate.calibration import bin_by_confidence, calibration_error
-from stages.evaluate.metrics import accuracy_interval, brier_score, measure, measure_classes
-from stages.evaluate.predicting import check_fit, describe_coin_tosses, predict, tabulate
+from stages.evaluate.metrics import (
+    accuracy_interval,
+    brier_score,
+    describe_coin_tosses,
+    measure,
+    measure_classes,
+)
+from stages.evaluate.predicting import check_fit, predict, tabulate
 from stages.model.classifier import Classifier
 
 LABELS = np.array([0, 0, 0, 1, 1, 2])
@@ -171,16 +176,19 @@ def test_the_baseline_knows_the_train_split_only() -> None:
     assert figures["majority_baseline"] == 0.3333
 
 
-def test_two_classes_that_are_not_told_apart_are_named() -> None:
-    predictions = pd.DataFrame(
-        {
-            "actual": ["left", "right"] * 10 + ["up"] * 10,
-            "predicted": ["left"] * 10 + ["right"] * 10 + ["up"] * 10,
-        }
-    )
-    line = "note: left and right are told apart as by tossing a coin: 10 of 20 right"
+def test_two_classes_that_are_not_told_apart_are_named(store: Store) -> None:
+    labels = np.repeat([0, 1, 2], 10)
+    probabilities = np.full((30, 3), 0.1)
+    probabilities[20:, 2] = 0.8
+    sure = np.linspace(0.3, 0.7, 10)
+    probabilities[:20, 0], probabilities[:20, 1] = np.tile(sure, 2), np.tile(1 - sure, 2)
+    meta = store.meta.model_copy(update={"classes": ["left", "right", "up"]})
+    other = meta.model_copy(update={"mirror_keeps_class": False})
+    line = "note: left and right are told apart as by tossing a coin"
     hint = "; if left and right tell them apart, set prepare.mirror_keeps_class to false"
-    assert describe_coin_tosses(predictions, True) == [line + hint]
-    assert describe_coin_tosses(predictions, False) == [line]
-    assert describe_coin_tosses(predictions[10:16], True) == []
-    assert describe_coin_tosses(predictions.assign(predicted="left"), True) == []
+    assert describe_coin_tosses(labels, probabilities, meta) == [line + hint]
+    assert describe_coin_tosses(labels, probabilities, other) == [line]
+    one_for_both = np.clip(probabilities + np.array([0.4, 0, 0]), 0, 1)
+    assert describe_coin_tosses(labels, one_for_both, other) == [line]
+    probabilities[10:20, 1] += 0.4
+    assert describe_coin_tosses(labels, probabilities, meta) == []
