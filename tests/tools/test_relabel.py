@@ -129,6 +129,19 @@ def test_only_the_decided_rows_change(table: Path, relabel: Apply) -> None:
     assert not (table / "c.jpg").exists()
 
 
+def test_other_columns_and_systems_line_ends_stay(table: Path, relabel: Apply) -> None:
+    lines = ["path,label,group", "b.jpg,daisy,plant 1", "c.jpg,rose,", "d.jpg,rose,", ",,", ",,"]
+    (table / "labels.csv").write_bytes("\r".join([*lines, ""]).encode())
+    new = table / "e.jpg"
+    relabel(
+        row(table, "daisy/b.jpg", "relabel", "rose", "b.jpg"), f"{new},{sha(new)},,relabel,daisy"
+    )
+    lines[1] = "b.jpg,rose,plant 1"
+    changed = (table / "labels.csv").read_bytes().decode().split("\r")
+    assert changed[:4] == lines[:4]
+    assert "e.jpg,daisy," in changed
+
+
 def test_rows_in_order_of_path_stay_so(table: Path, relabel: Apply) -> None:
     (table / "labels.csv").write_text("path,label\nb.jpg,daisy\nd.jpg,rose\n")
     relabel(f"data/photos/c.jpg,{sha(table / 'c.jpg')},,relabel,rose")
