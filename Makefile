@@ -79,6 +79,8 @@ environment:
 	  echo "$(PYTHON) not found: install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "$(PYTHON) is $$($(PYTHON) --version 2>&1), but Python 3.11 or newer is needed: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
+	@[ "$(TORCH)" != cpu ] || command -v uv >/dev/null || { \
+	  echo "TORCH=cpu needs uv, which is not found: install it (pipx install uv), or leave TORCH out" >&2; exit 1; }
 	@echo "making $(VENV) from requirements.lock (several minutes the first time)"
 	@rm -rf $(VENV)
 	@$(if $(EXTRA_LOCKS),mkdir -p $(VENV)/requirements && touch $(EXTRA_LOCKS))

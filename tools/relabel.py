@@ -23,7 +23,7 @@ from stages.common.params import PARAMS_FILE, load_params
 from stages.common.reading import read_bytes
 from stages.common.schema import GARDEN
 from stages.common.store import STORE, StoreMeta
-from stages.prepare.entries import Entries
+from stages.prepare.entries import Entries, Entry
 from stages.prepare.labels import LABELS, MAX_BYTES, Labels, read_labels, refuse_lines
 from stages.prepare.layout import find_folders, find_layout
 from stages.prepare.listing import find_labels
@@ -72,12 +72,18 @@ def main() -> None:
     files = {name: entry for name, entry in everything.items() if entry.kind != "folder"}
     name = find_labels(files)
     if name:
-        subject, content = str(photos / name), read_entry(source, files[name], MAX_BYTES)
+        subject = str(photos / name)
+        with about(subject):
+            content = read_entry(source, files[name], MAX_BYTES)
     else:
         subject = f"{photos}: its class folders make no {LABELS}"
         new = {locate(one.path, photos) for one in decisions if not one.label}
         with about(subject):
             name, content = make_labels(everything, new, params.prepare.given_splits == "keep")
+            if find_labels({**files, name: Entry(name, "file")}) != name:
+                raise UserError(
+                    f"{name} would not be at the top; take out what is beside its folder"
+                )
     folder = name[: -len(LABELS)]
     with about(subject):
         labels = read_labels(content, folder, set(files))
@@ -158,11 +164,11 @@ def choose(
 ) -> Chosen:
     """Return the decisions by file, or raise a UserError with those that do not fit the photos."""
     spelled = {printable_name(one.label): one.label for one in labels.values()}
-    known = {}
-    for file, row in labels.items():
-        inner = file.removeprefix(folder)
-        for path in (inner, f"{row.label}/{inner}"):  # by class folders, by labels.csv
-            known[printable_name(path), printable_name(row.label)] = file
+    known: dict[tuple[str, str], str] = {}
+    for prefixed in (False, True):  # as class folders give it, else as labels.csv does
+        for file, row in labels.items():
+            path = f"{row.label}/" * prefixed + file.removeprefix(folder)
+            known.setdefault((printable_name(path), printable_name(row.label)), file)
     chosen: Chosen = {}
     problems = []
     for line, one in enumerate(decisions, start=2):
@@ -204,9 +210,11 @@ def edit(content: bytes, labels: Labels, folder: str, chosen: Chosen) -> bytes:
 
     New rows are of the train split, where splits are given; rows in the order of path stay so.
     """
-    lines = list(io.StringIO(content.decode(), newline=""))
+    text = content.decode()
+    mark = "\ufeff" * text.startswith("\ufeff")
+    lines = list(io.StringIO(text.removeprefix(mark), newline=""))
     reader, files = csv.reader(lines, strict=True), iter(labels)
-    header = [name.strip("\ufeff \t").lower() for name in next(reader)]
+    header = [name.strip().lower() for name in next(reader)]
     begin = reader.line_num
     texts, paths = ["".join(lines[:begin])], [""]
     end = texts[0][len(texts[0].rstrip("\r\n")) :] or "\n"
@@ -227,7 +235,7 @@ def edit(content: bytes, labels: Labels, folder: str, chosen: Chosen) -> bytes:
             texts[place - 1] += "" if texts[place - 1].endswith(end) else end
             texts.insert(place, _row([said.get(name, "") for name in header], end))
             paths.insert(place, file)
-    return "".join(texts).encode()
+    return (mark + "".join(texts)).encode()
 
 
 def write(path: Path, content: bytes, removed: list[Path]) -> None:
@@ -241,13 +249,15 @@ def write(path: Path, content: bytes, removed: list[Path]) -> None:
             place.parent.mkdir(parents=True, exist_ok=True)
             photo.rename(place)
             moved.append((place, photo))
-    except OSError as error:
+    except BaseException as error:  # Ctrl-C too
         for place, photo in moved:
             place.rename(photo)
         if before is None:
             path.unlink()
         else:
             write_bytes(path, before)
+        if not isinstance(error, OSError):
+            raise
         raise UserError(f"{photo}: cannot be moved to {place}: {error.strerror}") from error
 
 

@@ -199,11 +199,12 @@ def note_shape(accepted: pd.DataFrame) -> list[str]:
         )
     alone = accepted[accepted["source"] == ""]
     alike = alone.groupby(["class", "group"])["path"].agg(["count", "min"]).reset_index()
-    for name, _, count, first in alike.nlargest(1, "count").itertuples(index=False):
-        if count > max(SMALL_GROUP, LARGE_SHARE * photos[name]):
-            notes.append(
-                f"{count:,} of {photos[name]:,} photos of {name} look alike, such as {first}, so "
-                "they stay in one split; if they show different things, lower "
-                "prepare.near_duplicate_bits, or set it to off"
-            )
+    alike = alike[alike["count"] > SMALL_GROUP]
+    shares = alike["count"] / alike["class"].map(photos)
+    for name, _, count, first in alike[shares > LARGE_SHARE].nlargest(1, "count").values:
+        notes.append(
+            f"{count:,} of {photos[name]:,} photos of {name} look alike, such as {first}, so they "
+            "stay in one split; if they show different things, lower prepare.near_duplicate_bits, "
+            "or set it to off"
+        )
     return notes

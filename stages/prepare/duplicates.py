@@ -130,8 +130,8 @@ def list_alike(photos: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     photos : DataFrame
-        With ``number, path, class, content_key, group, split, reason``; split is empty where a
-        photo is rejected, and group where it is rejected by itself.
+        With ``number, path, class, content_key, group, source, split, reason``; split is empty
+        where a photo is rejected, and group where it is rejected by itself.
 
     Returns
     -------
@@ -140,9 +140,11 @@ def list_alike(photos: pd.DataFrame) -> pd.DataFrame:
         first, because they most likely hold a wrong label.
     """
     alike = photos[photos["content_key"] != ""].copy()
-    groups = alike[alike["group"] != ""].drop_duplicates("content_key")
+    looks = (alike["group"] != "") & (alike["source"] == "")  # a source says nothing of looks
+    groups = alike[looks].drop_duplicates("content_key")
     of_key = groups.set_index("content_key")["group"]
-    alike["group"] = alike["content_key"].map(of_key).fillna(alike["content_key"]).str[:16]
+    known = alike["content_key"].map(of_key).astype(object)
+    alike["group"] = known.fillna(alike["content_key"]).str[:16]
     alike["classes"] = alike.groupby("group")["class"].transform("nunique")
     alike = alike[alike.duplicated("group", keep=False)]
     return alike.sort_values(["classes", "group", "path"], ascending=[False, True, True])[

@@ -10,7 +10,6 @@ import posixpath
 import re
 import unicodedata
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -112,9 +111,9 @@ def _odd_labels(labels: set[str]) -> list[str]:
     problems, numbers = [], dict[float, str]()
     for label in sorted(labels):
         parts = {part.strip() for part in re.split(r"[|;,]", label)}
-        if len(parts) > 1 and parts & labels:
+        if len(parts) > 1 and parts <= labels:
             problems.append(f"{_short(label)!r} is several labels; a photo has one")
-        with suppress(ValueError):
+        if re.fullmatch(r"\d+(\.0*)?", label):
             same = numbers.setdefault(float(label), label)
             if same != label:
                 problems.append(

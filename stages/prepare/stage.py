@@ -154,7 +154,8 @@ def summarize(outcome: Outcome) -> dict[str, Any]:
 
 def _near_duplicates(accepted: pd.DataFrame) -> dict[str, int]:
     """Count groups of several photos, their photos, and the groups with several classes."""
-    groups = accepted.groupby("group")["class"].agg(["size", "nunique"])
+    alone = accepted[accepted["source"] == ""]
+    groups = alone.groupby("group")["class"].agg(["size", "nunique"])
     several = groups[groups["size"] > 1]
     return {
         "groups": len(several),

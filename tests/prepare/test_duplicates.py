@@ -247,6 +247,7 @@ def test_review_list_puts_doubtful_labels_first():
     photos = pd.DataFrame(
         {
             "number": range(6),
+            "source": "",
             "path": ["a/1", "a/2", "a/3", "b/3", "b/4", "b/5"],
             "class": ["a", "a", "a", "b", "b", "b"],
             "content_key": ["k1", "k2", "k3", "k3", "k4", ""],
@@ -266,6 +267,7 @@ def test_review_list_shortens_keys_and_orders_by_them():
     photos = pd.DataFrame(
         {
             "number": range(8),
+            "source": "",
             "path": [f"a/{n}" for n in range(8)],
             "class": "a",
             "content_key": [key for key in keys for _ in range(2)],
@@ -283,6 +285,7 @@ def test_review_list_joins_a_rejected_copy_to_the_kept_one():
     photos = pd.DataFrame(
         {
             "number": [0, 1],
+            "source": "",
             "path": ["a/1", "a/2"],
             "class": ["a", "a"],
             "content_key": ["k", "k"],

@@ -314,7 +314,7 @@ def without_train(path: Path) -> None:
             r"line 2: the label .* has an invisible letter",
         ),
         (
-            "path,label\ndaisy/000.jpg,daisy\nrose/000.jpg,daisy|rose\n",
+            "path,label\ndaisy/000.jpg,daisy\ndaisy/001.jpg,rose\nrose/000.jpg,daisy|rose\n",
             r"'daisy.*rose' is several labels; a photo has one",
         ),
         (

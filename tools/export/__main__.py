@@ -82,7 +82,11 @@ def parse_options() -> argparse.Namespace:
 def file_to_write(text: str) -> Path:
     """Read the name of a file that may be there already, and no folder or device."""
     path = Path(text)
-    if path.suffix != ".onnx" or (path.exists() and not path.is_file()):
+    try:
+        is_other = path.exists() and not path.is_file()
+    except OSError:  # of a folder that may not be entered
+        is_other = True
+    if path.suffix != ".onnx" or is_other:
         raise argparse.ArgumentTypeError(f"must name a file, such as flowers.onnx, got {text!r}")
     return path
 

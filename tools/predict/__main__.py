@@ -22,7 +22,7 @@ import torch
 from tqdm import tqdm
 
 from stages.common.errors import UserError, run_stage
-from stages.common.files import write_bytes
+from stages.common.files import readable_os_errors, write_bytes
 from stages.common.names import printable_name
 from stages.model.device import set_up_torch
 from stages.model.folder import MODELS
@@ -53,8 +53,8 @@ def main() -> None:
         has_lines = not (options.output or options.unlabeled or options.form == "json")
         accepted = report(predictions, len(photos), rejections, has_lines)
         if options.unlabeled:
-            size_px = classifier.meta.image_size_px
-            print_unlabeled(choose_unlabeled(accepted, labeled, options.unlabeled, size_px), out)
+            meta = classifier.meta
+            print_unlabeled(choose_unlabeled(accepted, labeled, options.unlabeled, meta), out)
         elif options.form == "json":
             print_json(accepted, out)
         elif options.form == "csv":
@@ -120,7 +120,9 @@ def table_file(text: str) -> Path:
 
 def check_output(path: Path) -> None:
     """Refuse, before the work, a place where no file can be written."""
-    if path.exists() and not path.is_file():
+    with readable_os_errors(path):  # of a folder that may not be entered
+        is_other = path.exists() and not path.is_file()
+    if is_other:
         raise UserError(f"--output: {path} is not a file; name one, such as predictions.csv")
     if not (path.parent.is_dir() and os.access(path.parent, os.W_OK | os.X_OK)):
         raise UserError(f"--output: {path.parent} is not a folder to write in; name another one")

@@ -16,6 +16,7 @@ from stages.common.errors import PhotoError
 from stages.common.names import printable_name
 from stages.common.reading import read_photo_file
 from stages.common.store import STORE, open_store
+from stages.model.classifier import ModelMeta
 from stages.photos.photo import decode_photo
 from stages.prepare.perceptual_hash import Hashes, mirrored, perceptual_hash
 from tools.predict.photos import LIMITS, Prediction
@@ -32,7 +33,7 @@ def labeled_photos() -> set[str]:
 
 
 def choose_unlabeled(
-    predictions: Iterable[Prediction], labeled: set[str], most: int, size_px: int
+    predictions: Iterable[Prediction], labeled: set[str], most: int, meta: ModelMeta
 ) -> list[Prediction]:
     """Return the least sure photos, none like one before it or with the sha256 of a labeled one."""
     chosen: list[Prediction] = []
@@ -45,13 +46,15 @@ def choose_unlabeled(
             if hashlib.sha256(content).hexdigest() in labeled:
                 continue
             own = np.array(
-                [perceptual_hash(decode_photo(content, size_px, LIMITS).square)], np.uint64
+                [perceptual_hash(decode_photo(content, meta.image_size_px, LIMITS).square)],
+                np.uint64,
             )
         except PhotoError:  # it has changed since it was predicted
             continue
         if not (np.bitwise_count(seen ^ own) <= NEAR_BITS).any():
             chosen.append(prediction)
-            seen = np.concatenate([seen, own, mirrored(own)])
+            copies = [own, mirrored(own)] if meta.mirror_keeps_class else [own]
+            seen = np.concatenate([seen, *copies])
     return chosen
 
 

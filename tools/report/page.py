@@ -139,6 +139,8 @@ def describe_classes(comparison: Comparison) -> str:
 
 def describe_confusions(comparison: Comparison) -> str:
     """Return the pairs of classes that are confused most, and in how many photos."""
+    if comparison.after.predictions is None:
+        return "Nothing to compare."
     before, after = (
         {} if side is None else count_confusions(side)
         for side in (comparison.before.predictions, comparison.after.predictions)
@@ -290,7 +292,8 @@ def _describe_accuracy(comparison: Comparison) -> Iterator[str]:
         earlier = f", before {before}" if difference else ""
         yield f"**Accuracy {_by_points(difference)}**: {after}{earlier}."
     elif not paired.shared:
-        yield f"**Not comparable: other test photos.** Accuracy {after}, before {before}."
+        what = "photos" if paired.relabeled.empty else "photos or labels"
+        yield f"**Not comparable: other test {what}.** Accuracy {after}, before {before}."
     else:
         yield from _describe_other_test(paired)
         yield (

@@ -265,7 +265,9 @@ def test_other_test_photos_are_not_comparable() -> None:
     after = side_with(0.75, ("1", "tulip", "tulip"), ("3", "rose", "rose"))
     both = comparison(before, after)
     said = give_verdict(both).splitlines()
-    assert said[1:] == ["- **Not comparable: other test photos.** Accuracy 75.0%, before 50.0%."]
+    assert said[1:] == [
+        "- **Not comparable: other test photos or labels.** Accuracy 75.0%, before 50.0%."
+    ]
     assert "| `accuracy` | 0.5000 | 0.7500 | +0.2500 |  |" in describe_metrics(both)
     assert "| `rose` | 0.5000 | 0.7500 | +0.2500 |  |" in describe_classes(both)
     assert "better" not in write_page(both)
@@ -340,4 +342,4 @@ def test_the_pairs_that_are_confused_most_are_counted() -> None:
         "| `rose` | `tulip` | 1 | 2 |\n"
         "| `tulip` | `rose` | 0 | 1 |"
     )
-    assert describe_confusions(comparison(after, EMPTY)) == "None."
+    assert describe_confusions(comparison(after, EMPTY)) == "Nothing to compare."
