@@ -210,6 +210,19 @@ def test_without_cuda_all_but_pytorch_is_checked_against_its_hash(
     assert installed(extras) == ["base-1.0"]
 
 
+def test_without_uv_the_environment_stays(extras: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert make(extras, "setup").returncode == 0
+    (extras / "requirements.lock").write_text(wheel(extras, "base", "2.0"))
+    (extras / "bin").mkdir()
+    for name in ("sh", "make", "cmp", "python3", "sed", "basename"):
+        (extras / "bin" / name).symlink_to(shutil.which(name) or name)
+    monkeypatch.setenv("PATH", str(extras / "bin"))
+    result = make(extras, "setup", "TORCH=cpu")
+    assert result.returncode != 0
+    assert "TORCH=cpu needs uv, which is not found" in result.stderr
+    assert installed(extras) == ["base-1.0"]
+
+
 def test_the_extras_locks_agree_with_each_other_and_with_the_base() -> None:
     pins: dict[str, str] = {}
     for lock in (ROOT / "requirements.lock", *(ROOT / "requirements").glob("*.lock")):

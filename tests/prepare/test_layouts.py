@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from stages.common.errors import UserError
 from stages.prepare.layout import find_layout
 from stages.prepare.listing import list_photos
-from stages.prepare.stage import Outcome
+from stages.prepare.stage import Outcome, summarize
 from tests.hazards import encoded, jpeg, link, plant_clean, write
 from tests.prepare.stores import content, pack, prepared
 
@@ -260,6 +260,22 @@ def test_photos_of_one_group_stay_in_one_split_and_fold(folders: Path) -> None:
         assert set(photos.groupby("group").size()) == {2}
         assert (photos.groupby("group")["split"].nunique() == 1).all()
         assert set(photos["split"]) == {"train", "validation", "test"}
+
+
+def test_photos_of_one_group_do_not_count_as_alike(folders: Path, tmp_path: Path) -> None:
+    lines = [f"{row},plant {index // 2}" for index, row in enumerate(rows(folders))]
+    write_labels(folders, "path,label,group", lines)
+    outcome = prepared(folders, tmp_path / "store")
+    assert summarize(outcome)["near_duplicates"]["groups"] == 0
+    assert (tmp_path / "store/alike.csv").read_text().count("\n") == 1
+
+
+def test_labels_that_are_versions_or_lists_of_words_stay(tmp_path: Path) -> None:
+    names = {"a": "1.1", "b": "1.10", "c": '"maple, red"', "d": "maple"}
+    plant_clean(tmp_path / "four", tuple(names), 4)
+    lines = [row.partition(",") for row in rows(tmp_path / "four")]
+    write_labels(tmp_path / "four", "path,label", [f"{p},{names[name]}" for p, _, name in lines])
+    assert set(prepare(tmp_path / "four").classes) == {"1.1", "1.10", "maple, red", "maple"}
 
 
 def test_a_class_of_too_few_groups_is_named(folders: Path) -> None:

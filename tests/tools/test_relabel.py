@@ -142,6 +142,14 @@ def test_other_columns_and_systems_line_ends_stay(table: Path, relabel: Apply) -
     assert "e.jpg,daisy," in changed
 
 
+def test_a_quoted_header_after_a_byte_order_mark_is_read(table: Path, relabel: Apply) -> None:
+    text = '\ufeff"label","path"\n"daisy","b.jpg"\n"rose","c.jpg"\n'
+    (table / "labels.csv").write_text(text)
+    relabel(row(table, "daisy/b.jpg", "relabel", "rose", "b.jpg"))
+    changed = text.replace('"daisy","b.jpg"', "rose,b.jpg")
+    assert (table / "labels.csv").read_text() == changed
+
+
 def test_rows_in_order_of_path_stay_so(table: Path, relabel: Apply) -> None:
     (table / "labels.csv").write_text("path,label\nb.jpg,daisy\nd.jpg,rose\n")
     relabel(f"data/photos/c.jpg,{sha(table / 'c.jpg')},,relabel,rose")
