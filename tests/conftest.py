@@ -11,12 +11,14 @@ import pytest
 import torch
 import yaml
 from hypothesis import settings
+from safetensors.torch import save_file
 
 from stages.common.files import write_guarded
 from stages.common.params import load_params
 from stages.common.schema import Params
 from stages.common.store import SPLITS, Split, Store, StoreMeta, open_store
 from stages.model.classifier import ModelMeta
+from stages.model.flowernet import build_flowernet
 
 if TYPE_CHECKING:
     from tests.project import Project
@@ -132,6 +134,15 @@ def meta_of(store: Store, width: int = 8) -> ModelMeta:
         store_images_sha256=meta.images_sha256,
         store_manifest_sha256=meta.manifest_sha256,
     )
+
+
+def save_flowernet(folder: Path, **meta: Any) -> None:
+    """Write a folder with a random flowernet of three classes, as a models folder has it."""
+    folder.mkdir()
+    save_file(build_flowernet(8, 3).state_dict(), folder / "model.safetensors")
+    size = {"image_size_px": 32, "input_size_px": 32, "mean": [0.5] * 3, "std": [0.25] * 3}
+    described = {"architecture": "flowernet", "width": 8, **size, **meta}
+    write_guarded(folder / "model.json", ModelMeta(**described))
 
 
 def change_guarded(path: Path, **changes: object) -> None:

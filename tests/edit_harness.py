@@ -19,12 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from safetensors.torch import save_file
 
-from stages.common.files import write_guarded
-from stages.model.classifier import ModelMeta
-from stages.model.flowernet import build_flowernet
-from tests.conftest import TINY, change_params
+from tests.conftest import TINY, change_params, save_flowernet
 from tests.hazards import jpeg, plant_clean
 from tests.project import KILL_POINTS, Project, make_project
 
@@ -101,7 +97,7 @@ class Harness:
     def __init__(self, folder: Path, seed: int) -> None:
         self.project = make_project(folder / "flowerbed", SETTINGS)
         plant_clean(self.project.folder / "data/photos", CLASSES, 30)
-        save_weights(self.project.folder / WEIGHTS)
+        save_flowernet(self.project.folder / WEIGHTS, classes=["aster", *CLASSES])
         self.random = random.Random(seed)
         self.seconds: dict[str, float] = {}
         self.project.run("dvc", "repro")
@@ -174,22 +170,6 @@ class Harness:
         end = end if true else "after the stage"
         self.ends[f"{stage}, {edit.split()[0]}: {end}"] += 1
         self.restore()
-
-
-def save_weights(folder: Path) -> None:
-    """Write first weights, as a models folder has them."""
-    folder.mkdir()
-    save_file(build_flowernet(8, 3).state_dict(), folder / "model.safetensors")
-    meta = ModelMeta(
-        architecture="flowernet",
-        width=8,
-        classes=["aster", "daisy", "rose"],
-        image_size_px=32,
-        input_size_px=32,
-        mean=[0.5] * 3,
-        std=[0.25] * 3,
-    )
-    write_guarded(folder / "model.json", meta)
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from stages.common.reading import read_bytes
 from stages.common.schema import GARDEN
 from stages.common.store import STORE, StoreMeta
 from stages.prepare.entries import Entries, Entry
-from stages.prepare.labels import LABELS, MAX_BYTES, Labels, read_labels, refuse_lines
+from stages.prepare.labels import LABELS, MAX_BYTES, Labels, read_labels, refuse_lines, short
 from stages.prepare.layout import find_folders, find_layout
 from stages.prepare.listing import find_labels
 from stages.prepare.sources import Folder, open_source, read_entry
@@ -108,7 +108,7 @@ def read_decisions(path: Path) -> list[Decision]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"is no CSV in UTF-8: {error}; download it again") from error
     if ",".join(header) != COLUMNS:
-        raise UserError(f"the columns must be {COLUMNS}, got {_short(','.join(header))!r}")
+        raise UserError(f"the columns must be {COLUMNS}, got {short(','.join(header))!r}")
     problems = [(line, _fault(row)) for line, row in enumerate(rows, start=2)]
     refuse_lines([f"line {line}: {problem}" for line, problem in problems if problem])
     return [Decision(*row) for row in rows]
@@ -120,9 +120,9 @@ def _fault(row: list[str]) -> str:
         return f"has {len(row)} values, not {len(Decision._fields)}"
     _, _, label, action, new = row
     if action not in ("keep", "relabel", "remove"):
-        return f"the decision must be keep, relabel or remove, got {_short(action)!r}"
+        return f"the decision must be keep, relabel or remove, got {short(action)!r}"
     if (action == "relabel") != bool(new):
-        return f"relabel needs a class, keep and remove none; {action} has {_short(new)!r}"
+        return f"relabel needs a class, keep and remove none; {action} has {short(new)!r}"
     return "" if label or action != "keep" else "there is no label to keep; relabel or remove it"
 
 
@@ -175,18 +175,18 @@ def choose(
         file = known.get((one.path, one.label), "") if one.label else locate(one.path, photos)
         problem = ""
         if file not in files or is_clutter(file) or not file.startswith(folder):
-            label = f" with the label {_short(one.label)!r}" if one.label else ""
+            label = f" with the label {short(one.label)!r}" if one.label else ""
             problem = f"is not in {photos}{label}: it is another store's, or decided before"
         elif not one.label and file in labels:
-            problem = f"has the label {_short(labels[file].label)!r} by now"
+            problem = f"has the label {short(labels[file].label)!r} by now"
         elif file in chosen:
             problem = "is decided twice"
         elif one.new and one.new not in spelled:
-            problem = f"cannot be {_short(one.new)!r}: the classes are {', '.join(spelled):.300}"
+            problem = f"cannot be {short(one.new)!r}: the classes are {', '.join(spelled):.300}"
         else:
             problem = _misfit(one, photos / file, _removed(photos / folder, photos / file))
         if problem:
-            problems.append(f"line {line}: {_short(one.path)} {problem}")
+            problems.append(f"line {line}: {short(one.path)} {problem}")
         chosen[file] = one._replace(new=spelled.get(one.new, ""))
     refuse_lines(problems)
     return chosen
@@ -199,7 +199,7 @@ def _misfit(decision: Decision, photo: Path, removed: Path) -> str:
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     if digest[:12] != decision.sha256:
-        return f"has the sha256 {digest[:12]}, not {_short(decision.sha256)}: it is another photo"
+        return f"has the sha256 {digest[:12]}, not {short(decision.sha256)}: it is another photo"
     if decision.action == "remove" and removed.exists():
         return f"cannot be removed: there is a {removed}; take that away first"
     return ""
@@ -287,10 +287,6 @@ def _row(values: list[str], end: str) -> str:
 def _removed(top: Path, photo: Path) -> Path:
     """Return where a photo goes that is removed from the folder of labels.csv."""
     return top / REMOVED / photo.relative_to(top)
-
-
-def _short(text: str) -> str:
-    return f"{printable_name(text[:200]):.80}"
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def read_labels(content: bytes, folder: str, names: set[str]) -> Labels:
     problems: list[str] = []
     for line, problem, name, label in _rows(text, folder, Names(names)):
         if not problem and name in labels:
-            problem = f"{_short(name)} is listed twice"
+            problem = f"{short(name)} is listed twice"
         if problem:
             problems.append(f"line {line}: {problem}")
         else:
@@ -97,7 +97,7 @@ class Names:
     def suggest(self, name: str) -> str:
         """Ask for the file that may be meant, if only one has this name in another spelling."""
         alike = self._alike.get(_bare(name), [])
-        return f"; did you mean {_short(alike[0])!r}?" if len(alike) == 1 else ""
+        return f"; did you mean {short(alike[0])!r}?" if len(alike) == 1 else ""
 
 
 def _bare(name: str) -> str:
@@ -112,12 +112,12 @@ def _odd_labels(labels: set[str]) -> list[str]:
     for label in sorted(labels):
         parts = {part.strip() for part in re.split(r"[|;,]", label)}
         if len(parts) > 1 and parts <= labels:
-            problems.append(f"{_short(label)!r} is several labels; a photo has one")
+            problems.append(f"{short(label)!r} is several labels; a photo has one")
         if re.fullmatch(r"\d+(\.0*)?", label):
             same = numbers.setdefault(float(label), label)
             if same != label:
                 problems.append(
-                    f"{_short(same)!r} and {_short(label)!r} are one number; write it alike"
+                    f"{short(same)!r} and {short(label)!r} are one number; write it alike"
                 )
     return problems
 
@@ -151,7 +151,7 @@ def _rows(text: str, folder: str, names: Names) -> Iterator[tuple[int, str, str,
     try:
         header = [column.strip().lower() for column in next(reader, [])]
         if not {"path", "label"} <= set(header) <= COLUMNS or len(set(header)) < len(header):
-            got = ", ".join(map(_short, header[:5])) or "nothing"
+            got = ", ".join(map(short, header[:5])) or "nothing"
             columns = f"the columns must be path, label and perhaps split and group; found {got}"
             yield 1, columns, *nothing
             return
@@ -171,22 +171,23 @@ def _check_row(row: dict[str, str], folder: str, names: Names) -> tuple[str, str
     split = row.get("split", "")
     problem = ""
     if not row["path"] or not name:
-        problem = f"there is no file {_short(row['path'])!r}{names.suggest(row['path'])}"
+        problem = f"there is no file {short(row['path'])!r}{names.suggest(row['path'])}"
     elif is_clutter(name):
-        problem = f"{_short(row['path'])} is hidden, or no photo by its name"
+        problem = f"{short(row['path'])} is hidden, or no photo by its name"
     elif not row["label"]:
-        problem = f"{_short(row['path'])} has no label"
+        problem = f"{short(row['path'])} has no label"
     elif any(unicodedata.category(letter) == "Cf" for letter in row["label"]):
-        problem = f"the label {_short(row['label'])!r} has an invisible letter"
+        problem = f"the label {short(row['label'])!r} has an invisible letter"
     elif "/" in row["label"] or row["label"] in (".", ".."):
-        problem = f"the label {_short(row['label'])!r} can't name a folder"
+        problem = f"the label {short(row['label'])!r} can't name a folder"
     elif len(row["label"]) > LONGEST_LABEL:
-        problem = f"the label {_short(row['label'])!r} is over {LONGEST_LABEL} characters"
+        problem = f"the label {short(row['label'])!r} is over {LONGEST_LABEL} characters"
     elif "split" in row and split.casefold() not in SPLIT_NAMES:
-        problem = f"split must be train, validation or test, got {_short(split)!r}"
+        problem = f"split must be train, validation or test, got {short(split)!r}"
     given = SPLIT_NAMES.get(split.casefold())
     return problem, name, Label(row["label"], given, row.get("group", ""))
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """Return what a person may read of a cell, however long it is."""
     return f"{printable_name(text[:200]):.80}"

@@ -118,7 +118,8 @@ def by_labels(name: str, files: Entries, folder: str, labels: Labels) -> Candida
         return _unsafe(files[name])
     if name not in labels:
         return Rejected(printable_name(inner), "no_label", f"no line of {LABELS} names it")
-    row, label = labels[name], labels[name].label
+    row = labels[name]
+    label = row.label
     path = inner if inner.startswith(f"{label}/") else f"{label}/{inner}"
     target = follow_links(files[name], files, folder)
     if isinstance(target, str):

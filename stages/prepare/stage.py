@@ -103,8 +103,7 @@ def prepare_store(
     accepted["split"] = assign_splits(accepted, prepare)
     alike = list_alike(photos.join(accepted["split"]).fillna(""))
     picture = contact_sheet(array, photos, accepted, rejected, alike)
-    mirror = prepare.mirror_keeps_class
-    write_store(folder, array, accepted, rejected, alike, mirror)
+    write_store(folder, array, accepted, rejected, alike, prepare.mirror_keeps_class)
     return Outcome(listing.skipped, listing.classes, accepted, rejected, picture, notes)
 
 

@@ -11,7 +11,7 @@ import pytest
 from stages.common.errors import UserError
 from stages.prepare.listing import list_photos
 from stages.prepare.stage import prepare_store
-from tests.conftest import ROOT, change_params
+from tests.conftest import change_params
 from tests.hazards import plant_clean, settings
 from tools.relabel import main
 
@@ -20,14 +20,10 @@ Apply = Callable[..., str]
 
 
 @pytest.fixture
-def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def photos(own_photos: Path) -> Path:
     """Class folders of a project that is the current folder."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(ROOT / "params.yaml", tmp_path)
-    change_params(tmp_path / "params.yaml", {"data": {"photos": "data/photos"}})
-    folder = Path("data/photos")
-    plant_clean(folder)
-    return folder
+    plant_clean(own_photos)
+    return own_photos
 
 
 @pytest.fixture

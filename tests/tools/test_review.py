@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from stages.model.folder import save_classifier
 from stages.prepare.listing import list_photos
 from stages.prepare.stage import prepare_store
 from tests.browser import BROWSER, Browser
-from tests.conftest import ROOT, change_params, meta_of
+from tests.conftest import meta_of
 from tests.hazards import jpeg, plant_clean, settings
 from tools.relabel import main as relabel
 from tools.review.__main__ import MOST, main
@@ -33,12 +32,9 @@ Review = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+def store(own_photos: Path) -> Store:
     """A project's store of 10 photos a class, and two that are the same in two classes."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(ROOT / "params.yaml", tmp_path)
-    change_params(tmp_path / "params.yaml", {"data": {"photos": "data/photos"}})
-    photos = Path("data/photos")
+    photos = own_photos
     plant_clean(photos, CLASSES)
     for name in CLASSES[1:]:
         (photos / name / "twin.jpg").write_bytes(jpeg(9999))

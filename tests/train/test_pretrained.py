@@ -26,6 +26,7 @@ from stages.model.flowernet import build_flowernet
 from stages.model.networks import DefaultWeights, build_network
 from stages.train.initial import build_initial_model
 from stages.train.pretrained import load_pretrained, load_pretrained_into
+from tests.conftest import save_flowernet
 
 
 @pytest.fixture(autouse=True)
@@ -41,18 +42,14 @@ def model(weights: Path | str, name: str = "flowernet") -> Model:
 def saved(tmp_path: Path) -> Path:
     """A trained flowernet for three classes, as a models folder has it."""
     folder = tmp_path / "mine"
-    folder.mkdir()
-    save_file(build_flowernet(8, 3).state_dict(), folder / "model.safetensors")
-    meta = ModelMeta(
-        architecture="flowernet",
-        width=8,
+    save_flowernet(
+        folder,
         classes=["daisy", "rose", "tulip"],
         image_size_px=64,
         input_size_px=48,
         mean=[0.1] * 3,
         std=[0.2] * 3,
     )
-    write_guarded(folder / "model.json", meta)
     return folder
 
 

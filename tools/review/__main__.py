@@ -13,7 +13,6 @@ import io
 import json
 from collections.abc import Iterator
 from functools import cached_property
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +35,12 @@ from stages.evaluate.predicting import DECIMALS, check_fit
 from stages.model.classifier import Classifier
 from stages.model.device import choose_device, set_up_torch
 from stages.model.folder import MODELS, load_classifier
-from stages.photos.photo import Limits, decode_photo
+from stages.photos.photo import decode_photo
 from stages.prepare.entries import Entry
 from stages.prepare.listing import list_photos
 from stages.prepare.sources import open_source, read_entry
 from tools.options import named
+from tools.predict.photos import LIMITS
 from tools.relabel import locate
 
 SUSPECTS = Path("metrics/crossval/suspects.csv")
@@ -50,7 +50,6 @@ TEMPLATE = Path(__file__).with_name("page.html")
 DOUBT = ["path", "label", "better_label", "label_probability", "better_probability"]
 MOST = 200
 """Photos of a section."""
-LIMITS = Limits(min_side_px=1, max_megapixels=250, max_aspect_ratio=inf)
 
 Pixels = npt.NDArray[np.uint8]
 Card = dict[str, Any]
