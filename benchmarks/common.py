@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stages.common.errors import UserError
-from stages.common.schema import DRAWN, GARDEN, Params, Runtime, Train
+from stages.common.schema import Params, Runtime, Train
 from stages.common.store import Store
 from stages.model.classifier import Classifier
 from stages.model.device import choose_device
@@ -27,7 +27,7 @@ FAST_INSTRUCTIONS = ("avx2", "avx512_f", "avx512_bf16", "amx_bf16")
 
 def photos_folder(params: Params) -> Path:
     """Return the folder that data/prepared was made from."""
-    folder = DRAWN if params.data.photos == GARDEN else Path(params.data.photos)
+    folder = params.data.source
     if not folder.is_dir():
         raise UserError(f"{folder}: not a folder; the tutorial's loop needs one folder per class")
     return folder

@@ -33,6 +33,7 @@ def settings(**changes: Any) -> Prepare:
         "max_rejected_fraction": 1,
         "near_duplicate_bits": 8,
         "mirror_keeps_class": True,
+        "fit": "crop",
         "given_splits": "keep",
     }
     return Prepare(**values | changes)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Fit = Literal["crop", "pad", "stretch"]
 
 
 def count_folds(test_fraction: float) -> int:
@@ -44,6 +45,11 @@ class Data(Section):
     photos: Annotated[str, Field(min_length=1)]
     """A folder or a .tar, .tar.gz, .tgz or .zip archive, or ``garden``."""
 
+    @property
+    def source(self) -> Path:
+        """The folder or archive, also of the garden's photos."""
+        return DRAWN if self.photos == GARDEN else Path(self.photos)
+
 
 class Garden(Section):
     """The built-in garden, which prepare has drawn."""
@@ -69,6 +75,8 @@ class Prepare(Section):
     """A photo with a shorter side than this is rejected."""
     max_megapixels: Annotated[float, Field(gt=0, le=1000)]
     """A photo with more million pixels than this is rejected, undecoded."""
+    fit: Fit
+    """How a photo becomes a square: the middle of it, or all of it, padded or stretched."""
     max_aspect_ratio: Annotated[float, Field(ge=1)]
     """A photo whose longer side is more than this times its shorter side is rejected."""
     max_rejected_fraction: Annotated[float, Field(ge=0, le=1)]

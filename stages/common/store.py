@@ -26,6 +26,7 @@ from pydantic import Field
 from stages.common.errors import UserError
 from stages.common.files import Guarded, read_guarded
 from stages.common.reading import open_regular
+from stages.common.schema import Fit
 
 STORE = Path("data/prepared")
 Split = Literal["train", "validation", "test"]
@@ -49,7 +50,8 @@ class StoreMeta(Guarded):
     """Over the train split, as is the next one."""
     std: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=3, max_length=3)]
     mirror_keeps_class: bool = True
-    """See `Prepare`."""
+    """See `Prepare`, also for the next one."""
+    fit: Fit = "crop"
     counts: dict[Split, dict[str, int]]
     """Images per split and class."""
     images_sha256: Digest

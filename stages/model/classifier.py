@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from stages.common.errors import UserError
 from stages.common.files import Guarded
+from stages.common.schema import Fit
 from stages.model.device import Precision
 
 Probabilities = npt.NDArray[np.float64]
@@ -45,6 +46,8 @@ class ModelMeta(Guarded):
     std: Annotated[
         list[Annotated[float, Field(ge=0.001, le=10)]], Field(min_length=3, max_length=3)
     ]
+    fit: Fit = "crop"
+    """How a photo becomes that square; see `Prepare`."""
     mirror_keeps_class: bool = True
     """Whether a photo's mirror image is one of the same class; see `views`."""
     precision: Precision = "fp32"

@@ -3,7 +3,7 @@
 ``prepare`` and ``predict`` both come through here, so that a photo has the same pixels in both.
 It decodes JPEG, PNG, WebP, AVIF, BMP, TIFF, GIF (its first frame) and, with pillow-heif installed,
 HEIC. It tells them apart by content, never by the file's name. A photo's pixels are the same on
-every machine: all arithmetic on the way is on integers.
+every machine: all arithmetic on the way is on whole numbers.
 """
 
 import functools
@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from stages.common.errors import PhotoError
 from stages.photos.jpeg import Scaled, decode_jpeg
+from stages.photos.profile import to_srgb
+
+if TYPE_CHECKING:  # pydantic is slow to import, for every worker process
+    from stages.common.schema import Fit
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "TIFF", "GIF")
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -29,6 +33,7 @@ HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"
 MATTE = (255, 255, 255)
 """What shows through transparent pixels: white, as paper and most viewers have it."""
 
+GRAYS = ("1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L")
 ORIENTATION_TAG = 0x0112
 SIDEWAYS = range(5, 9)
 """EXIF orientations that exchange width and height."""
@@ -40,8 +45,18 @@ SCAN = b"\xff\xda"
 MOST_SCANS = 100
 """A progressive JPEG has about ten scans; each is a pass over all pixels."""
 
-NAMES_OF_ORIENTATION = (b"Exif", b"tiff:Orientation")
-"""One of these is in a JPEG that says which side is up."""
+NOT_PLAIN = (b"Exif", b"tiff:Orientation", b"ICC_PROFILE")
+"""One of these is in a JPEG that says which side is up, or has a color profile."""
+
+PHOTOMETRIC, WHITE_IS_ZERO, RAW_SENSOR = 262, 0, (32803, 34892)
+SUBFILE, REDUCED, SUB_IFDS, DNG_VERSION = 254, 1, 330, 50706
+"""Of TIFFs: tags and what they say."""
+
+TIFF = (b"II*\0", b"MM\0*")
+RAW = "a camera's raw file; develop it, or convert it to JPEG"
+
+LEAST_OPACITY = 32
+"""Of 255: below it, nothing of a picture is seen on white."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +83,14 @@ class Photo:
         RGB, upright, S by S pixels.
     width, height : int
         Of the whole photo, upright, in pixels.
+    profile_ignored : bool
+        Whether it has a color profile that cannot be converted.
     """
 
     square: Image.Image
     width: int
     height: int
+    profile_ignored: bool = False
 
     @property
     def pixels(self) -> npt.NDArray[np.uint8]:
@@ -80,7 +98,7 @@ class Photo:
         return np.asarray(self.square)
 
 
-def decode_photo(content: bytes, size_px: int, limits: Limits) -> Photo:
+def decode_photo(content: bytes, size_px: int, fit: "Fit", limits: Limits) -> Photo:
     """Decode a photo in full and fit it into a square.
 
     Parameters
@@ -88,6 +106,8 @@ def decode_photo(content: bytes, size_px: int, limits: Limits) -> Photo:
     content : bytes
     size_px : int
         Side S of the square.
+    fit : {"crop", "pad", "stretch"}
+        See `fit_square`.
     limits : Limits
         Checked against the header, before any pixel is decoded.
 
@@ -101,15 +121,17 @@ def decode_photo(content: bytes, size_px: int, limits: Limits) -> Photo:
         raise PhotoError("empty", "the file has no bytes")
     if content.startswith(JPEG) and (scans := content.count(SCAN)) > MOST_SCANS:
         raise PhotoError("damaged", f"{scans:,} scans, which take too long to decode")
-    return _from_plain_jpeg(content, size_px, limits) or _from_any(content, size_px, limits)
+    return _from_plain_jpeg(content, size_px, fit, limits) or _from_any(
+        content, size_px, fit, limits
+    )
 
 
-def _from_plain_jpeg(content: bytes, size_px: int, limits: Limits) -> Photo | None:
-    """Decode a JPEG that needs no turning; None for everything else, which Pillow opens.
+def _from_plain_jpeg(content: bytes, size_px: int, fit: "Fit", limits: Limits) -> Photo | None:
+    """Decode a JPEG that is upright and has no profile; None for all else, which Pillow opens.
 
     To read the header with Pillow would take about a tenth of a small photo's time.
     """
-    if not content.startswith(JPEG) or any(name in content for name in NAMES_OF_ORIENTATION):
+    if not content.startswith(JPEG) or any(name in content for name in NOT_PLAIN):
         return None
     try:
         height, width, colors, _ = simplejpeg.decode_jpeg_header(content)
@@ -120,49 +142,78 @@ def _from_plain_jpeg(content: bytes, size_px: int, limits: Limits) -> Photo | No
     _check_limits((width, height), limits)
     if (decoded := decode_jpeg(content, (width, height), size_px)) is None:
         return None
-    return Photo(fit_square(*decoded, size_px), width, height)
+    return Photo(fit_square(*decoded, size_px, fit), width, height)
 
 
-def _from_any(content: bytes, size_px: int, limits: Limits) -> Photo:
+def _from_any(content: bytes, size_px: int, fit: "Fit", limits: Limits) -> Photo:
     with _pillow_unguarded(), _open(content) as image:
+        _check_raw(image, content)
         _check_limits(image.size, limits)
-        square = fit_square(*_load(image, content, size_px), size_px)
+        profile = image.info.get("icc_profile") if image.mode not in GRAYS else None
+        square = fit_square(*_load(image, content, size_px), size_px, fit)
         orientation = _orientation(image)
         width, height = image.size
     if orientation in SIDEWAYS:
         width, height = height, width
+    converted = to_srgb(square, profile) if profile else square
+    square = converted or square
     square.info.clear()  # of EXIF data, which may be broken
     square.getexif()[ORIENTATION_TAG] = orientation
     # Turning the small square gives what turning the whole photo would.
-    return Photo(ImageOps.exif_transpose(square), width, height)
+    return Photo(ImageOps.exif_transpose(square), width, height, profile_ignored=not converted)
 
 
-def fit_square(image: Image.Image, width: float, height: float, size_px: int) -> Image.Image:
-    """Scale the shorter side to `size_px` and cut the middle of the longer one.
+def fit_square(
+    image: Image.Image, width: float, height: float, size_px: int, fit: "Fit"
+) -> Image.Image:
+    """Scale an RGB photo to a square: ``crop`` the middle, ``pad`` it, or ``stretch`` it.
 
-    The photo fills `width` by `height` pixels of `image`, from the upper left corner.
+    The photo fills `width` by `height` pixels of `image`, from the upper left corner. It is padded
+    with its mean color.
     """
-    side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side)
-    return image.resize((size_px, size_px), Image.Resampling.HAMMING, box=box)
+    left, top, size = 0.0, 0.0, (size_px, size_px)
+    if fit == "crop":
+        side = min(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+    elif fit == "pad":  # on both sides alike, so that it can be turned afterwards
+        longer = max(width, height)
+        margins = [round(size_px * (1 - side / longer) / 2) for side in (width, height)]
+        size = tuple(max(size_px - 2 * margin, 1 + (size_px + 1) % 2) for margin in margins)
+    box = (left, top, width - left, height - top)
+    scaled = image.resize(size, Image.Resampling.HAMMING, box=box)
+    if size == (size_px, size_px):
+        return scaled
+    square = Image.new("RGB", (size_px, size_px), _mean_color(scaled))
+    square.paste(scaled, ((size_px - size[0]) // 2, (size_px - size[1]) // 2))
+    return square
+
+
+def _mean_color(image: Image.Image) -> tuple[int, ...]:
+    sums = np.asarray(image).sum(axis=(0, 1), dtype=np.int64)
+    pixels = image.width * image.height
+    return tuple(((2 * sums + pixels) // (2 * pixels)).tolist())
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Convert any mode to RGB: 16-bit grays scaled, transparency laid on `MATTE`.
 
-    Numbers without a known white, as float TIFFs hold, are a PhotoError: ``unsupported``.
+    Numbers without a known white, as float TIFFs hold, are a PhotoError: ``unsupported``, as is a
+    picture that transparency hides.
     """
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I;16"):
         gray = np.asarray(image).astype(np.uint32)
+        if _tiff_tag(image, PHOTOMETRIC) == WHITE_IS_ZERO:  # Pillow turns only 8 bits
+            gray = 65535 - gray
         return Image.fromarray(((gray * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         raise PhotoError("unsupported", f"mode {image.mode} does not say which value is white")
     if image.has_transparency_data:
-        matte = Image.new("RGBA", image.size, MATTE)
-        return Image.alpha_composite(matte, image.convert("RGBA")).convert("RGB")
+        matte, image = Image.new("RGBA", image.size, MATTE), image.convert("RGBA")
+        if image.getextrema()[3][1] < LEAST_OPACITY:
+            raise PhotoError("unsupported", "it is transparent: on white, nothing of it is seen")
+        return Image.alpha_composite(matte, image).convert("RGB")
     return image.convert("RGB")
 
 
@@ -205,6 +256,8 @@ def _open(content: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(content), formats=formats)
     except UnidentifiedImageError as error:
+        if content.startswith(TIFF):
+            raise PhotoError("unsupported", f"a TIFF of a rare kind, perhaps {RAW}") from error
         raise PhotoError("not_an_image", f"none of {', '.join(FORMATS)}") from error
     except Exception as error:  # of broken files, decoders raise anything
         raise _broken(error) from error
@@ -226,6 +279,23 @@ def _can_read_heic() -> bool:
     return True
 
 
+def _check_raw(image: Image.Image, content: bytes) -> None:
+    """Refuse camera raw files that are TIFFs: what Pillow reads of them is a small preview."""
+    is_preview = _tiff_tag(image, SUBFILE) == REDUCED and _tiff_tag(image, SUB_IFDS)
+    is_sensor = _tiff_tag(image, PHOTOMETRIC) in RAW_SENSOR
+    is_cr2 = image.format == "TIFF" and content[8:10] == b"CR"
+    if is_preview or is_sensor or is_cr2 or _tiff_tag(image, DNG_VERSION):
+        raise PhotoError("unsupported", RAW)
+
+
+def _tiff_tag(image: Image.Image, tag: int) -> Any:
+    """Return what a TIFF says of itself, None if it does not or is none."""
+    try:
+        return image.tag_v2.get(tag) if image.format == "TIFF" else None  # type: ignore[attr-defined]
+    except Exception:  # broken tags beside good pixels
+        return None
+
+
 def _check_limits(size_px: tuple[int, int], limits: Limits) -> None:
     short, long = sorted(size_px)
     size = "{}x{}".format(*size_px)
@@ -233,9 +303,15 @@ def _check_limits(size_px: tuple[int, int], limits: Limits) -> None:
     if short * long / 1e6 > limits.max_megapixels:
         raise PhotoError("too_many_pixels", f"{size} is over {limits.max_megapixels:g} megapixels")
     if short < limits.min_side_px:
-        raise PhotoError("too_small", f"{size} has a side below {limits.min_side_px} px")
+        raise PhotoError(
+            "too_small", f"{size} has a side below prepare.min_side_px = {limits.min_side_px}"
+        )
     if long / short > limits.max_aspect_ratio:
-        raise PhotoError("extreme_aspect", f"{size} is over {limits.max_aspect_ratio:g} to 1")
+        raise PhotoError(
+            "extreme_aspect",
+            f"{size} is over prepare.max_aspect_ratio = {limits.max_aspect_ratio:g}; to accept it, "
+            "raise that, and set prepare.fit to pad to see all of it",
+        )
 
 
 def _load(image: Image.Image, content: bytes, size_px: int) -> Scaled:

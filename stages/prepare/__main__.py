@@ -12,7 +12,7 @@ from stages.common.errors import run_stage
 from stages.common.files import check_output_folders, new_folder, write_bytes, write_csv, write_json
 from stages.common.inputs import Inputs
 from stages.common.params import load_params
-from stages.common.schema import DRAWN, GARDEN
+from stages.common.schema import GARDEN
 from stages.common.store import STORE
 from stages.common.workers import run_module
 from stages.drawing import png
@@ -38,14 +38,12 @@ def main() -> None:
     inputs = Inputs(SECTIONS, CODE)
     params = load_params()
     check_output_folders()
-    photos = Path(params.data.photos)
     if params.data.photos == GARDEN:
         inputs.add(Path(GARDEN))
         run_module(GARDEN)
-        photos = DRAWN
-    inputs.add(photos)
+    inputs.add(params.data.source)
     with new_folder(STORE) as folder:
-        outcome = prepare_store(photos, params.prepare, folder)
+        outcome = prepare_store(params.data.source, params.prepare, folder)
         write_json(SUMMARY, summarize(outcome))
         write_csv(TAKEN, list_taken(outcome))
         write_bytes(PICTURE, png(outcome.picture))

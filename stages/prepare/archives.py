@@ -10,7 +10,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -149,16 +149,21 @@ def _check_zip(file: BinaryIO, archive: zipfile.ZipFile) -> None:
             )
 
 
-def _zip_name(member: zipfile.ZipInfo) -> str:
-    """Return a member's name; many programs write UTF-8 without the flag that says so."""
-    if not member.flag_bits & 0x800:
-        with suppress(UnicodeError):
-            return member.filename.encode("cp437").decode()
-    return member.filename
+def _zip_name(member: zipfile.ZipInfo) -> tuple[str, bool]:
+    """Return a member's name, and whether its coding is a guess.
+
+    Many programs write UTF-8 without the flag that says so.
+    """
+    if member.flag_bits & 0x800 or member.filename.isascii():
+        return member.filename, False
+    try:
+        return member.filename.encode("cp437").decode(), False
+    except UnicodeError:
+        return member.filename, True
 
 
 def _zip_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Entry:
-    mode, name = member.external_attr >> 16, _zip_name(member)
+    mode, (name, guessed) = member.external_attr >> 16, _zip_name(member)
     if member.is_dir():
         return Entry(name, "folder")
     if stat.S_ISLNK(mode):
@@ -167,7 +172,8 @@ def _zip_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Entry:
         return link_entry(name, text)
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         return Entry(name, "special")
-    return Entry(name, "file", size=member.file_size, offset=member.header_offset)
+    size, offset = member.file_size, member.header_offset
+    return Entry(name, "file", size, offset=offset, guessed=guessed)
 
 
 def _zip_content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | PhotoError:

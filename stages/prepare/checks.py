@@ -11,6 +11,7 @@ from stages.common.errors import UserError
 from stages.common.names import LEFTOVERS, is_clutter, printable_name
 from stages.common.schema import Prepare
 from stages.common.store import SPLITS
+from stages.prepare.duplicates import are_many
 from stages.prepare.entries import Candidate, Entries, Rejected
 
 SHOWN = 5
@@ -24,6 +25,13 @@ UNEQUAL = 10
 
 LARGE_SHARE, SMALL_GROUP = 0.1, 5
 """Photos that look alike get a note above this share of a class, and this number."""
+
+
+COLORS = {
+    "profile": "have a color profile that is ignored, so their colors may be a little off",
+    "black": "are nearly black; if their files hold 12 bits of 16, scale them up",
+}
+"""What is odd about a photo's colors."""
 
 
 # by the names, before the first photo is decoded
@@ -117,6 +125,15 @@ def note_parallel_trees(candidates: list[Candidate]) -> list[str]:
     return [f"the classes {names} hold files of the same names: are they classes, or masks?"]
 
 
+def note_guessed_names(candidates: list[Candidate]) -> list[str]:
+    """Return a line that names the classes whose letters are a guess."""
+    guessed = {one.class_name for one in candidates if one.entry.guessed}
+    names = ", ".join(repr(name) for name in sorted(guessed) if not name.isascii())
+    if not names:
+        return []
+    return [f"the archive does not say how names are coded; zip again in UTF-8 if wrong: {names}"]
+
+
 # by the content, once all photos are decoded
 
 
@@ -181,13 +198,23 @@ def note_missing_classes(accepted: pd.DataFrame) -> list[str]:
     ]
 
 
-def note_shape(accepted: pd.DataFrame) -> list[str]:
-    """Return a line if classes are very unequal, and one if many photos of a class look alike.
+def note_colors(accepted: pd.DataFrame) -> list[str]:
+    """Return a line for each way in which photos' colors are odd, with how many of each class."""
+    notes = []
+    for colors, photos in accepted[accepted["colors"] != ""].groupby("colors"):
+        counts = photos["class"].value_counts().head(SHOWN)
+        shown = ", ".join(f"{count:,} of {name}" for name, count in counts.items())
+        notes.append(f"{len(photos):,} photos ({shown}) {COLORS[colors]}")
+    return notes
+
+
+def note_shape(accepted: pd.DataFrame, prepare: Prepare) -> list[str]:
+    """Return a line for each way in which the photos are no even, varied set.
 
     Parameters
     ----------
     accepted : DataFrame
-        With ``path, class, group, source``.
+        With ``path, class, given, group, looks, across, source, split``.
     """
     notes = []
     photos = Counter(sorted(accepted["class"]))
@@ -197,14 +224,35 @@ def note_shape(accepted: pd.DataFrame) -> list[str]:
             f"{most} has {photos[most]:,} photos, {fewest} only {photos[fewest]:,}: "
             "`-S train.class_balance=0.5` gives rare classes more weight"
         )
-    alone = accepted[accepted["source"] == ""]
-    alike = alone.groupby(["class", "group"])["path"].agg(["count", "min"]).reset_index()
+    lower = "lower prepare.near_duplicate_bits, or set it to off"
+    alike = accepted.groupby(["class", "looks"])["path"].agg(["count", "min"]).reset_index()
     alike = alike[alike["count"] > SMALL_GROUP]
     shares = alike["count"] / alike["class"].map(photos)
     for name, _, count, first in alike[shares > LARGE_SHARE].nlargest(1, "count").values:
         notes.append(
             f"{count:,} of {photos[name]:,} photos of {name} look alike, such as {first}, so they "
-            "stay in one split; if they show different things, lower prepare.near_duplicate_bits, "
-            "or set it to off"
+            f"stay in one split; if they show different things, {lower}"
         )
-    return notes
+    if are_many(accepted["across"]):
+        notes.append(
+            f"{accepted['across'].sum():,} photos look like one of another class, which is then "
+            f"no sign of a wrong label; {lower}"
+        )
+    return notes + _note_fractions(accepted, prepare)
+
+
+def _note_fractions(accepted: pd.DataFrame, prepare: Prepare) -> list[str]:
+    """Return a line for a split that groups make over half too large or too small."""
+    free = accepted[accepted["given"].isin(["", "train"])]
+    size, first = free["group"].value_counts(), free.groupby("group")["path"].min()
+    for split in ("test", "validation"):
+        name = f"{split}_fraction"
+        asked = sum(max(1, getattr(prepare, name) * n) for n in free["class"].value_counts())
+        got = (free["split"] == split).sum()
+        if split not in set(accepted["given"]) and abs(got - asked) > asked / 2:
+            return [
+                f"{split} has {got:,} of {len(free):,} photos, prepare.{name} asks for "
+                f"{asked:,.0f}: groups are kept whole, and that of {first[size.index[0]]} has "
+                f"{size.iloc[0]:,} photos"
+            ]
+    return []

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,12 @@ from stages.photos.photo import Limits, decode_photo
 from stages.prepare.array import ArrayFile
 from stages.prepare.perceptual_hash import perceptual_hash
 
+if TYPE_CHECKING:  # pydantic is slow to import, for every worker process
+    from stages.common.schema import Fit
+
 LEVELS = np.arange(256)
+NEARLY_BLACK = 17
+"""Level that no pixel of a nearly black picture has: 12 bits in a 16-bit file stay below it."""
 
 KEPT_BYTES = 1 << 24
 """More than most photos take, decoded."""
@@ -48,6 +53,8 @@ class Decoded(NamedTuple):
         Of the whole photo, in pixels.
     sums, squares : tuple of 3 int
         Per channel, over the square's values and over their squares.
+    colors : str
+        What is odd about them: a key of `checks.COLORS`, or nothing.
     reason, detail : str
         Empty for a photo that is accepted.
     """
@@ -60,6 +67,7 @@ class Decoded(NamedTuple):
     height: int = 0
     sums: tuple[int, ...] = (0, 0, 0)
     squares: tuple[int, ...] = (0, 0, 0)
+    colors: str = ""
     reason: str = ""
     detail: str = ""
 
@@ -69,6 +77,7 @@ class Decoder:
     """Where the pixels go and which photos are accepted: all that a worker needs."""
 
     array: ArrayFile
+    fit: "Fit"
     limits: Limits
 
     def __call__(self, chunk: Chunk) -> list[Decoded]:
@@ -79,12 +88,15 @@ class Decoder:
     def _decode(self, number: int, content: Content, file: FileIO) -> Decoded:
         try:
             data = read_content(content, self.limits.max_bytes)
-            photo = decode_photo(data, self.array.side_px, self.limits)
+            photo = decode_photo(data, self.array.side_px, self.fit, self.limits)
         except PhotoError as error:
             return Decoded(number, reason=error.reason, detail=error.detail)
         pixels = photo.square.tobytes()
         self.array.write(file, number, pixels)
         histogram = np.array(photo.square.histogram()).reshape(3, 256)
+        colors = "profile" if photo.profile_ignored else ""
+        if not histogram[:, NEARLY_BLACK:].any():
+            colors = "black"
         return Decoded(
             number,
             hashlib.sha256(data).hexdigest(),
@@ -94,6 +106,7 @@ class Decoder:
             photo.height,
             tuple((histogram @ LEVELS).tolist()),
             tuple((histogram @ LEVELS**2).tolist()),
+            colors,
         )
 
 

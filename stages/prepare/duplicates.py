@@ -8,17 +8,27 @@ Given splits may separate them: then the test split keeps its photos, and their 
 splits are rejected as leaks.
 """
 
-from typing import Literal
-
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from stages.common.schema import Prepare
 from stages.prepare.perceptual_hash import Pairs, mirrored, pairs_within
 
 STRICTNESS = ("test", "validation", "train", "")
 """Splits in the order in which they keep photos that several have."""
+
+COLOR_STEPS = 512
+"""A photo's color is the share that red, green and blue have of its light, in so many steps."""
+NEAR_COLOR, GRAY = 31, 5
+"""Steps within which copies have their photo's color, and gray ones are gray."""
+FLAT = 12
+"""Standard deviation of the values, of 255, below which hardly anything but the color is seen."""
+
+MANY, MANY_SHARE = 20, 0.1
+"""Photos that look like one of another class: more of them are no wrong labels."""
 
 
 def mark_same_pixels(photos: pd.DataFrame) -> pd.DataFrame:
@@ -59,69 +69,123 @@ def strictest(splits: "pd.Series[str]") -> str:
 
 
 def mark_leaks(photos: pd.DataFrame) -> pd.DataFrame:
-    """Reject photos that look like one in a stricter given split.
+    """Reject photos whose group is also in a stricter given split.
 
     Parameters
     ----------
     photos : DataFrame
-        With ``path, given, group, reason, detail``; the group is empty where a photo is rejected.
+        With ``path, given, group, looks, reason, detail``; the groups are empty where a photo is
+        rejected.
     """
     accepted = photos[photos["reason"] == ""]
     splits_of_group = accepted.groupby("group")["given"].transform("nunique")
-    for _, alike in accepted[splits_of_group > 1].groupby("group"):
-        kept = alike[alike["given"] == strictest(alike["given"])]
-        detail = f"looks like {kept['path'].iloc[0]}"
-        photos.loc[alike.index.difference(kept.index), ["reason", "detail"]] = ["leak", detail]
+    for _, related in accepted[splits_of_group > 1].groupby("group"):
+        kept = related[related["given"] == strictest(related["given"])]
+        leaked = related.drop(kept.index)
+        alike = leaked["looks"].map(kept.drop_duplicates("looks").set_index("looks")["path"])
+        one_group = f"has the group of {kept['path'].iloc[0]} in labels.csv"
+        photos.loc[leaked.index, "reason"] = "leak"
+        photos.loc[leaked.index, "detail"] = ("looks like " + alike).fillna(one_group)
     return photos
 
 
-def group_near_duplicates(
-    photos: pd.DataFrame, bits: int | Literal["off"], mirror_keeps_class: bool = True
-) -> pd.DataFrame:
-    """Add each photo's group: the smallest content key among the photos chained to it.
+def group_near_duplicates(photos: pd.DataFrame, prepare: Prepare) -> pd.DataFrame:
+    """Add each photo's groups: the smallest content key among the photos chained to it.
 
-    Photos are linked if they have one source, or if their perceptual hashes differ in at most
-    `bits` bits, or, where a mirror image keeps its class, one's and that of the other's mirror
-    image. Rejected photos have no group.
+    Two photos look alike if their perceptual hashes differ in at most ``near_duplicate_bits`` bits,
+    or, if ``mirror_keeps_class``, one's and that of the other's mirror image. If they are of two
+    classes or nearly flat, their colors must also be near, unless one is gray. Rejected photos have
+    no group.
 
     Parameters
     ----------
     photos : DataFrame
-        With ``perceptual_hash, content_key, reason, source``; source is empty for a photo of its
-        own.
-    bits : int or "off"
-        0 to 16; "off" links no photos by their looks.
-    mirror_keeps_class : bool
+        With ``class, perceptual_hash, sums, squares, content_key, reason, source``; source is empty
+        for a photo of its own.
+    prepare : Prepare
+
+    Returns
+    -------
+    DataFrame
+        With ``group``, which the split keeps together: what has one source, or looks alike in one
+        class; and two photos of two classes that look like each other and like no third. With
+        ``looks``, for people: what looks alike in any class, or in one if many photos look like
+        those of another. And with ``across``: whether a photo looks like one of another class.
     """
     accepted = photos[photos["reason"] == ""]
-    groups = _groups(accepted, bits, mirror_keeps_class)
-    return photos.assign(group=groups.astype(object).reindex(photos.index, fill_value=""))
+    names, keys = accepted["class"].to_numpy(), accepted["content_key"]
+    pairs = _look_alikes(accepted, prepare)
+    within = names[pairs[:, 0]] == names[pairs[:, 1]]
+    only = (np.bincount(pairs.ravel(), minlength=len(names))[pairs] == 1).all(axis=1)
+    across = np.isin(np.arange(len(names)), pairs[~within])
+    # Sources are nodes too, after the photos.
+    sources, source = np.unique(accepted["source"], return_inverse=True)
+    sourced = np.flatnonzero(accepted["source"] != "")
+    of_source = np.stack([sourced, len(names) + source[sourced]], axis=1)
+    found = {
+        "group": _chain(np.concatenate([pairs[within | only], of_source]), keys, len(sources)),
+        "looks": _chain(pairs[within] if are_many(across) else pairs, keys),
+    }
+    columns = {name: each.reindex(photos.index, fill_value="") for name, each in found.items()}
+    across_all = pd.Series(across, accepted.index).reindex(photos.index, fill_value=False)
+    return photos.assign(**columns, across=across_all)
 
 
-def _groups(
-    photos: pd.DataFrame, bits: int | Literal["off"], mirror_keeps_class: bool
-) -> "pd.Series[str]":
-    hashes = photos["perceptual_hash"].to_numpy(np.uint64)
-    pairs: list[Pairs] = []
-    if bits == "off":
-        position = np.arange(len(hashes))
-    else:
-        hashes, position = np.unique(hashes, return_inverse=True)
-        pairs.append(pairs_within(hashes, hashes, bits))
-        if mirror_keeps_class:
-            pairs.append(pairs_within(hashes, mirrored(hashes), bits))
-    # Sources are nodes too, after the hashes.
-    sources, source = np.unique(photos["source"], return_inverse=True)
-    named = (photos["source"] != "").to_numpy()
-    pairs.append(np.stack([position, len(hashes) + source], axis=1)[named])
-    left, right = np.concatenate(pairs).T
-    shape = (len(hashes) + len(sources),) * 2
-    links = coo_array((np.ones(len(left), bool), (left, right)), shape)
-    _, chained = connected_components(links, directed=False)
-    group = pd.Series(chained[position], photos.index)
-    keys = photos["content_key"].sort_values()
-    smallest = keys[~group[keys.index].duplicated()]
-    return group.map(smallest.set_axis(group[smallest.index]))
+def are_many(across: npt.ArrayLike) -> bool:
+    """Tell whether so many photos look like those of another class that it says nothing."""
+    return bool(np.sum(across) > MANY and np.mean(across) > MANY_SHARE)
+
+
+def _chain(links: Pairs, keys: "pd.Series[str]", others: int = 0) -> "pd.Series[str]":
+    """Return the smallest key among the photos chained to each, by links to each other or others.
+
+    The photos' nodes come first, in the order of their keys.
+    """
+    shape = (len(keys) + others,) * 2
+    graph = coo_array((np.ones(len(links), bool), links.T), shape)
+    _, chained = connected_components(graph, directed=False)
+    group = pd.Series(chained[: len(keys)], keys.index)
+    ordered = keys.sort_values()
+    smallest = ordered[~group[ordered.index].duplicated()]
+    return group.map(smallest.set_axis(group[smallest.index])).astype(object)
+
+
+def _look_alikes(photos: pd.DataFrame, prepare: Prepare) -> Pairs:
+    """Return the positions of pairs of photos that chain all that look alike.
+
+    Wholly flat photos are in none: all have the same hash.
+    """
+    if (bits := prepare.near_duplicate_bits) == "off" or photos.empty:
+        return np.empty((0, 2), np.int64)
+    sums, squares = (np.array(photos[each].tolist(), np.int64) for each in ("sums", "squares"))
+    color = COLOR_STEPS * sums // sums.sum(axis=1, keepdims=True).clip(1)
+    is_gray = np.abs(3 * color - COLOR_STEPS).max(axis=1) <= 3 * GRAY
+    pixels = prepare.image_size_px**2
+    is_flat = (pixels * squares - sums**2).max(axis=1) < (pixels * FLAT) ** 2
+    looks = pd.DataFrame(color).assign(
+        hash=photos["perceptual_hash"].to_numpy(np.uint64), name=photos["class"].to_numpy()
+    )
+    looks = looks[looks["hash"] != 0]
+    # Of those that are the same in all this, only the first is compared with others.
+    first = looks.index.to_series().groupby(looks.groupby(list(looks)).ngroup()).transform("min")
+    again = first[first != first.index]
+    looks = looks.drop(again.index)
+    hashes, number = np.unique(looks["hash"], return_inverse=True)
+    near = [np.stack([np.arange(len(hashes))] * 2, axis=1), pairs_within(hashes, hashes, bits)]
+    if prepare.mirror_keeps_class:
+        near.append(pairs_within(hashes, mirrored(hashes), bits))
+    found = pd.DataFrame(np.unique(np.concatenate(near), axis=0), columns=["left", "right"])
+    for side in ("left", "right"):
+        rows = pd.DataFrame({side: number, f"{side}_row": looks.index})
+        found = found.merge(rows, on=side)
+    one, other = found["left_row"].to_numpy(), found["right_row"].to_numpy()
+    near_color = np.abs(color[one] - color[other]).max(axis=1) <= NEAR_COLOR
+    names = looks["name"]
+    detailed = (names[one].array == names[other].array) & ~(is_flat[one] | is_flat[other])
+    alike = near_color | is_gray[one] | is_gray[other] | detailed
+    alike &= (found["left"] < found["right"]).to_numpy() | (one < other)
+    pairs = np.stack([one, other], axis=1)[alike]
+    return np.concatenate([pairs, np.stack([first[again.index], again.index], axis=1)])
 
 
 def list_alike(photos: pd.DataFrame) -> pd.DataFrame:
@@ -130,8 +194,8 @@ def list_alike(photos: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     photos : DataFrame
-        With ``number, path, class, content_key, group, source, split, reason``; split is empty
-        where a photo is rejected, and group where it is rejected by itself.
+        With ``number, path, class, content_key, looks, split, reason``; split is empty where a
+        photo is rejected, and looks where it is rejected by itself.
 
     Returns
     -------
@@ -140,9 +204,8 @@ def list_alike(photos: pd.DataFrame) -> pd.DataFrame:
         first, because they most likely hold a wrong label.
     """
     alike = photos[photos["content_key"] != ""].copy()
-    looks = (alike["group"] != "") & (alike["source"] == "")  # a source says nothing of looks
-    groups = alike[looks].drop_duplicates("content_key")
-    of_key = groups.set_index("content_key")["group"]
+    groups = alike[alike["looks"] != ""].drop_duplicates("content_key")
+    of_key = groups.set_index("content_key")["looks"]
     known = alike["content_key"].map(of_key).astype(object)
     alike["group"] = known.fillna(alike["content_key"]).str[:16]
     alike["classes"] = alike.groupby("group")["class"].transform("nunique")

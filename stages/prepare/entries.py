@@ -26,6 +26,8 @@ class Entry:
         Where the header of an archive's member begins, which identifies it; else 0.
     to_folder : bool
         Whether a link leads to a folder; always False in an archive.
+    guessed : bool
+        Whether an archive's name has letters in a coding that it does not say.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Entry:
     target: str = ""
     offset: int = 0
     to_folder: bool = False
+    guessed: bool = False
 
 
 def link_entry(name: str, text: str) -> Entry:

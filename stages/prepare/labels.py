@@ -153,7 +153,7 @@ def _rows(text: str, folder: str, names: Names) -> Iterator[tuple[int, str, str,
         if not {"path", "label"} <= set(header) <= COLUMNS or len(set(header)) < len(header):
             got = ", ".join(map(short, header[:5])) or "nothing"
             columns = f"the columns must be path, label and perhaps split and group; found {got}"
-            yield 1, columns, *nothing
+            yield 1, f"{columns}; if it is another table, rename or remove it", *nothing
             return
         for values in filter(any, reader):  # spreadsheets leave rows of nothing at the end
             if len(values) == len(header):

@@ -17,6 +17,7 @@ from stages.prepare.checks import (
     check_no_class_is_lost,
     check_no_folder_is_ignored,
     check_paths_differ,
+    note_guessed_names,
     note_parallel_trees,
 )
 from stages.prepare.entries import Candidate, Entries, Entry, Rejected
@@ -97,7 +98,7 @@ def list_photos(path: Path, max_bytes: int, keep_splits: bool = True) -> Listing
         check_no_class_is_lost(class_folders, candidates, rejected)
         classes = _classes({candidate.folder.rpartition("/")[2] for candidate in candidates})
         check_paths_differ(candidates)
-    notes = note_parallel_trees(candidates)
+    notes = note_parallel_trees(candidates) + note_guessed_names(candidates)
     return Listing(source, classes, candidates, rejected, len(files) - len(names), notes)
 
 

@@ -11,28 +11,34 @@ than it has in validation.
 import hashlib
 import math
 from fractions import Fraction
-from functools import partial
+from typing import TypeAlias
 
+import numpy as np
 import pandas as pd
 
 from stages.common.errors import UserError
 from stages.common.schema import Prepare
 
+Sizes: TypeAlias = "pd.Series[int]"
+"""The photos of each of a class's groups."""
+
+LARGE = 5
+
 
 def assign_splits(photos: pd.DataFrame, prepare: Prepare) -> "pd.Series[str]":
     """Return the split of every photo: the given one, or one by its content.
 
-    A group is counted in the class of the photo that gives it its key, and as one however many
-    photos it has. Of n groups, ``test_fraction * n`` rounded to the nearest (halves up), but at
-    least one, are test; validation likewise; both are exact, unless nothing would be left to train
-    on.
+    A group is counted in the class of the photo that gives it its key. A split gets whole groups,
+    with as near to its fraction of a class's photos as they come (halves up), but at least one
+    group; something is left to train on. Groups of over `LARGE` photos that alone would make the
+    smaller split over twice as large as it should be are the last on the line.
     Of given splits, what is missing is taken from train in the same way.
 
     Parameters
     ----------
     photos : DataFrame
-        With ``class, content_key, group, given``; a group is named by the smallest of its content
-        keys.
+        With ``class, content_key, group, source, given``; a group is named by the smallest of its
+        content keys.
     prepare : Prepare
         For ``seed``, ``test_fraction``, ``validation_fraction`` and ``fold``.
     """
@@ -45,46 +51,65 @@ def assign_splits(photos: pd.DataFrame, prepare: Prepare) -> "pd.Series[str]":
         )
     free = photos[photos["given"].isin(["", "train"])]
     groups = free.sort_values("content_key").drop_duplicates("group")
+    sizes = free["group"].value_counts()
     lines = {
-        name: sorted(groups.loc[groups["class"] == name, "group"], key=partial(place, prepare.seed))
+        name: order(sizes[groups.loc[groups["class"] == name, "group"]], prepare)
         for name in sorted(photos["class"].unique())
     }
-    check_enough(lines, ["train", *shares], prepare)
+    check_enough(lines, free, ["train", *shares], prepare)
     splits: dict[str, str] = {}
     for line in lines.values():
         splits |= cut(line, shares, prepare)
     return free["group"].map(splits).reindex(photos.index).fillna(photos["given"])
 
 
-def check_enough(lines: dict[str, list[str]], splits: list[str], prepare: Prepare) -> None:
+def order(line: Sizes, prepare: Prepare) -> Sizes:
+    """Return a class's groups as they stand on the line, with their numbers of photos."""
+    smaller = min(prepare.test_fraction, prepare.validation_fraction)
+    most = max(LARGE, 2 * smaller * line.sum())
+    places = {group: (size > most, place(prepare.seed, group)) for group, size in line.items()}
+    return line[sorted(line.index, key=places.__getitem__)]
+
+
+def check_enough(
+    lines: dict[str, Sizes], photos: pd.DataFrame, splits: list[str], prepare: Prepare
+) -> None:
     """Raise a UserError that names the classes with fewer groups than there are splits or folds."""
     least, what = len(splits), ", ".join(splits)
     if prepare.fold:
-        # Half of three groups rounds to two in fold 0, which would leave none to train on.
+        # One of two folds could else be all but one group, which would leave none to train on.
         least = 4 if prepare.folds == 2 else prepare.folds
         what = f"{prepare.folds} folds"
-    short = [f"{name!r} has {len(line)}" for name, line in lines.items() if len(line) < least]
-    if short:
-        raise UserError(
-            f"every class needs at least {least} groups of photos, for {what}; photos that look "
-            "alike (prepare.near_duplicate_bits), or have one `group` in labels.csv, are one: "
-            f"{', '.join(short)}; add photos or leave the class out"
-        )
+    few = [name for name, line in lines.items() if len(line) < least]
+    if not few:
+        return
+    short = []
+    for name, own in photos[photos["class"].isin(few)].groupby("class"):
+        why = "look alike (prepare.near_duplicate_bits)"
+        if (own["source"] != "").any():
+            why = "have one `group` in labels.csv"
+        largest = own["group"].value_counts().iloc[0]
+        because = f": {largest:,} of its {len(own):,} photos {why}" if largest > 1 else ""
+        short.append(f"{name!r} has {len(lines[name])}{because}")
+    raise UserError(
+        f"every class needs at least {least} groups of photos, for {what}; {'; '.join(short)}; "
+        "add photos or leave the class out"
+    )
 
 
-def cut(line: list[str], shares: dict[str, float], prepare: Prepare) -> dict[str, str]:
+def cut(line: Sizes, shares: dict[str, float], prepare: Prepare) -> dict[str, str]:
     """Return the split of every group on a class's line."""
-    sizes = {split: quota(share, len(line)) for split, share in shares.items()}
-    if prepare.fold:
-        begin, end = fold_part(len(line), prepare)
-        line = line[begin:] + line[:begin]
-        sizes["test"] = end - begin
+    photos = line.sum()
+    if "test" in shares:
+        begin, end = fold_part(line, prepare)
+        line = pd.concat([line[begin:], line[:begin]])
     splits: dict[str, str] = {}
-    for others, split in zip(range(len(sizes), 0, -1), sizes, strict=True):
-        size = min(sizes[split], len(line) - others)  # one for each later split and for train
-        splits |= dict.fromkeys(line[:size], split)
+    for others, (split, share) in zip(range(len(shares), 0, -1), shares.items(), strict=True):
+        size = end - begin if split == "test" else nearest(line, _share(share) * photos)
+        size = min(max(size, 1), len(line) - others)  # one for each later split and for train
+        splits |= dict.fromkeys(line.index[:size], split)
         line = line[size:]
-    return splits | dict.fromkeys(line, "train")
+    return splits | dict.fromkeys(line.index, "train")
 
 
 def place(seed: int, key: str) -> str:
@@ -92,15 +117,28 @@ def place(seed: int, key: str) -> str:
     return hashlib.sha256(f"{seed} {key}".encode()).hexdigest()
 
 
-def quota(fraction: float, groups: int) -> int:
-    """Return how many of a class's groups a split gets: rounded, halves up, at least one."""
-    # The number that is written: as a float, 0.29 of 50 is a bit less than 14.5.
-    return max(1, math.floor(Fraction(str(fraction)) * groups + Fraction(1, 2)))
+def nearest(line: Sizes, photos: Fraction) -> int:
+    """Return how many of the first groups have the number of photos nearest to this; halves up."""
+    counts = np.array([0, *line.cumsum()])
+    after = min(int(np.searchsorted(counts, math.ceil(photos))), len(line))
+    before = max(after - 1, 0)
+    return before if photos - counts[before] < counts[after] - photos else after
 
 
-def fold_part(groups: int, prepare: Prepare) -> tuple[int, int]:
-    """Return where the fold's part of a class's line begins and ends; fold 0 begins at 0."""
-    share, half = Fraction(str(prepare.test_fraction)), Fraction(1, 2)
-    begin = math.floor(share * prepare.fold * groups + half)
-    is_last = prepare.fold == prepare.folds - 1
-    return begin, groups if is_last else math.floor(share * (prepare.fold + 1) * groups + half)
+def fold_part(line: Sizes, prepare: Prepare) -> tuple[int, int]:
+    """Return where the fold's part of a class's line begins and ends; fold 0 begins at 0.
+
+    Each fold has a group at least, and leaves two to the other splits.
+    """
+    folds, least = prepare.folds, 2 if prepare.folds == 2 else 1
+    begin = end = 0
+    for fold in range(prepare.fold + 1):
+        begin, end = end, nearest(line, _share(prepare.test_fraction) * (fold + 1) * line.sum())
+        if len(line) >= least * folds:
+            end = min(max(end, begin + least), len(line) - least * (folds - 1 - fold))
+    return begin, len(line) if 0 < prepare.fold == folds - 1 else end
+
+
+def _share(fraction: float) -> Fraction:
+    """Return the number that is written: as a float, 0.29 of 50 is a bit less than 14.5."""
+    return Fraction(str(fraction))

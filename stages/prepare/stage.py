@@ -18,6 +18,7 @@ from stages.prepare.checks import (
     check_classes,
     check_given_splits,
     check_rejected,
+    note_colors,
     note_missing_classes,
     note_shape,
 )
@@ -88,22 +89,21 @@ def prepare_store(
     array = ArrayFile(folder / "images.npy", prepare.image_size_px)
     with readable_os_errors(array.path):
         array.reserve(len(listing.candidates))
-    decoded = decode_photos(listing, Decoder(array, limits), workers or cores())
+    decoded = decode_photos(listing, Decoder(array, prepare.fit, limits), workers or cores())
     photos = mark_same_pixels(_table(listing, decoded, prepare.given_splits == "keep"))
-    photos = mark_leaks(
-        group_near_duplicates(photos, prepare.near_duplicate_bits, prepare.mirror_keeps_class)
-    )
+    photos = mark_leaks(group_near_duplicates(photos, prepare))
     rejected = _rejected(listing, photos)
     accepted = photos[photos["reason"] == ""].copy()
     with about(source):
         check_rejected(rejected, len(photos) + len(listing.rejected), prepare)
         check_classes(photos)
         check_given_splits(photos)
-        notes = listing.notes + note_missing_classes(accepted) + note_shape(accepted)
+        notes = listing.notes + note_missing_classes(accepted) + note_colors(accepted)
     accepted["split"] = assign_splits(accepted, prepare)
+    notes += note_shape(accepted, prepare)
     alike = list_alike(photos.join(accepted["split"]).fillna(""))
     picture = contact_sheet(array, photos, accepted, rejected, alike)
-    write_store(folder, array, accepted, rejected, alike, prepare.mirror_keeps_class)
+    write_store(folder, array, accepted, rejected, alike, prepare)
     return Outcome(listing.skipped, listing.classes, accepted, rejected, picture, notes)
 
 
@@ -153,8 +153,7 @@ def summarize(outcome: Outcome) -> dict[str, Any]:
 
 def _near_duplicates(accepted: pd.DataFrame) -> dict[str, int]:
     """Count groups of several photos, their photos, and the groups with several classes."""
-    alone = accepted[accepted["source"] == ""]
-    groups = alone.groupby("group")["class"].agg(["size", "nunique"])
+    groups = accepted.groupby("looks")["class"].agg(["size", "nunique"])
     several = groups[groups["size"] > 1]
     return {
         "groups": len(several),

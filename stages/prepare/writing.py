@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from stages.common.files import write_csv, write_guarded
+from stages.common.schema import Prepare
 from stages.common.store import SPLITS, Split, StoreMeta
 from stages.prepare.array import ArrayFile
 
@@ -17,7 +18,7 @@ def write_store(
     accepted: pd.DataFrame,
     rejected: pd.DataFrame,
     alike: pd.DataFrame,
-    mirror_keeps_class: bool,
+    prepare: Prepare,
 ) -> None:
     """Compact the array and write the other files of the store."""
     classes = sorted(set(accepted["class"]))
@@ -37,7 +38,8 @@ def write_store(
         image_size_px=array.side_px,
         mean=mean,
         std=std,
-        mirror_keeps_class=mirror_keeps_class,
+        mirror_keeps_class=prepare.mirror_keeps_class,
+        fit=prepare.fit,
         counts=count(manifest, classes),
         images_sha256=array.compact(accepted["number"]),
         manifest_sha256=hashlib.sha256((folder / "manifest.csv").read_bytes()).hexdigest(),

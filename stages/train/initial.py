@@ -29,15 +29,15 @@ class InitialModel:
         Names of the weights that were trained before.
     weights_sha256 : str
         Of the file of pretrained weights; ``none`` without one.
-    may_know_test_photos : bool
-        Whether the weights were trained here on another store.
+    warnings : tuple of str
+        What a user should know of these weights.
     """
 
     network: nn.Module
     meta: ModelMeta
     pretrained: frozenset[str] = frozenset()
     weights_sha256: str = "none"
-    may_know_test_photos: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 def build_initial_model(
@@ -54,8 +54,15 @@ def build_initial_model(
     if weights is None:
         return InitialModel(network, meta)
     pretrained = load_pretrained_into(network, weights)
-    other_store = weights.store_sha256 not in ("", store_meta.manifest_sha256)
-    return InitialModel(network, meta, pretrained, weights.sha256, other_store)
+    warnings = []
+    if weights.store_sha256 not in ("", store_meta.manifest_sha256):
+        warnings.append(
+            "was trained on another store; if that had the same photos, split otherwise, it knows "
+            "test photos, and the accuracy is too high"
+        )
+    if half := {tensor.dtype for tensor in weights.weights.values()} & {torch.half, torch.bfloat16}:
+        warnings.append(f"holds weights rounded to {half.pop()}; those in full may be a bit better")
+    return InitialModel(network, meta, pretrained, weights.sha256, tuple(warnings))
 
 
 def build_initial_network(params: Params, n_classes: int) -> nn.Module:
@@ -80,6 +87,7 @@ def model_meta(
         input_size_px=weights.size_px if weights else store_meta.image_size_px,
         mean=weights.mean if weights else store_meta.mean,
         std=weights.std if weights else store_meta.std,
+        fit=store_meta.fit,
         mirror_keeps_class=store_meta.mirror_keeps_class,
         precision=precision,
         store_images_sha256=store_meta.images_sha256,
@@ -92,13 +100,8 @@ def announce(start: InitialModel, n_photos: int, params: Params, world: World) -
     """Say what is about to be trained, and what a user should know before."""
     warn_of_small_photos(start.meta)
     warn_of_slow_precision(start, world.device)
-    if start.may_know_test_photos:
-        print(
-            f"warning: data/weights/{params.model.weights} was trained on another store; if that "
-            "had the same photos, split otherwise, it knows test photos, and the accuracy is too "
-            "high",
-            file=sys.stderr,
-        )
+    for warning in start.warnings:
+        print(f"warning: model.weights: {params.model.weights} {warning}", file=sys.stderr)
     doing = "training" if params.train.epochs else "fitting only the head of"
     print(
         f"{doing} {params.model.name} on {n_photos} photos, on {world} in {start.meta.precision}",

@@ -42,6 +42,7 @@ def describe_training(
             "images": store.meta.images_sha256,
             "manifest": store.meta.manifest_sha256,
             "mirror_keeps_class": store.meta.mirror_keeps_class,
+            "fit": store.meta.fit,
         },
         "weights": model.weights_sha256,
         "code": code_digests(CODE),

@@ -72,7 +72,7 @@ def mutant(number: int) -> bytes:
 def outcome(content: bytes) -> str:
     """Decode one photo and say how it ended."""
     try:
-        pixels = decode_photo(content, SIZE_PX, LIMITS).pixels
+        pixels = decode_photo(content, SIZE_PX, "crop", LIMITS).pixels
     except PhotoError as error:
         return error.reason
     assert pixels.shape == (SIZE_PX, SIZE_PX, 3)

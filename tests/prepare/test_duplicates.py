@@ -14,7 +14,7 @@ from stages.prepare.duplicates import (
     mark_same_pixels,
 )
 from stages.prepare.perceptual_hash import _candidates, mirrored, pairs_within, perceptual_hash
-from tests.hazards import encoded, photo
+from tests.hazards import encoded, photo, settings
 
 
 def table(*rows: tuple[str, str, str]) -> pd.DataFrame:
@@ -51,12 +51,13 @@ def test_the_strictest_given_split_keeps_the_same_pixels():
     assert found["detail"].tolist() == ["same pixels as test/a", "same pixels as test/a", ""]
 
 
-def test_the_strictest_given_split_keeps_what_looks_the_same():
+def test_the_strictest_given_split_keeps_a_group():
     photos = pd.DataFrame(
         {
             "path": ["train/1", "val/2", "train/3", "val/4", "val/5", "test/6", "test/7"],
             "given": ["train", "validation", "train", "validation", "validation", "test", "test"],
             "group": ["g", "g", "h", "h", "h", "", "i"],
+            "looks": ["g", "g", "m", "h", "k", "", "i"],
             "reason": ["", "", "", "", "", "empty", ""],
             "detail": ["", "", "", "", "", "no bytes", ""],
         }
@@ -64,7 +65,7 @@ def test_the_strictest_given_split_keeps_what_looks_the_same():
     found = mark_leaks(photos)
     assert found["reason"].tolist() == ["leak", "", "leak", "", "", "empty", ""]
     assert found["detail"].tolist() == [
-        "looks like val/2", "", "looks like val/4", "", "", "no bytes", "",
+        "looks like val/2", "", "has the group of val/4 in labels.csv", "", "", "no bytes", "",
     ]  # fmt: skip
 
 
@@ -164,94 +165,106 @@ def test_perceptual_hash_does_not_change_with_versions(side, expected):
     assert f"{perceptual_hash(photo(1, side, side)):016x}" == expected
 
 
-def test_photos_that_others_link_are_one_group():
-    row = [0b000, 0b011, 0b111100, 0b111111, 2**64 - 1]  # 0-1 and 2-3 are near, and so are 1-3
-    photos = pd.DataFrame(
-        {"perceptual_hash": row, "content_key": list("edcba"), "reason": "", "source": ""}
-    )
-    assert group_near_duplicates(photos, 2)["group"].tolist() == ["d", "d", "b", "b", "a"]
-    assert group_near_duplicates(photos, 4)["group"].tolist() == ["b", "b", "b", "b", "a"]
+GREEN, RED, GRAY = (50, 100, 25), (100, 50, 25), (60, 60, 60)
+"""Mean values; such photos vary by 40 from pixel to pixel."""
 
 
-def test_groups_are_named_by_their_smallest_key_and_hold_mirror_images():
-    one, two, far = 0, 1, 2**64 - 1
-    turned = int(mirrored(np.array([one], np.uint64))[0])
-    photos = pd.DataFrame(
+def looks(hashes: list[int], classes: str = "", colors=(), flat: bool = False) -> pd.DataFrame:
+    """Return photos whose content keys are z, y, x, ..."""
+    pixels = settings().image_size_px ** 2
+    mean = np.array([colors[n] if colors else GREEN for n in range(len(hashes))])
+    squares = mean**2 + (0 if flat else 40**2)
+    return pd.DataFrame(
         {
-            "perceptual_hash": [one, two, far, turned],
-            "content_key": ["d", "b", "a", "c"],
+            "perceptual_hash": hashes,
+            "class": list(classes or "a" * len(hashes)),
+            "content_key": [chr(ord("z") - n) for n in range(len(hashes))],
+            "sums": [tuple(each) for each in (mean * pixels).tolist()],
+            "squares": [tuple(each) for each in (squares * pixels).tolist()],
             "reason": "",
             "source": "",
         }
     )
-    assert group_near_duplicates(photos, 1)["group"].tolist() == ["b", "b", "a", "b"]
-    assert group_near_duplicates(photos, 0)["group"].tolist() == ["c", "b", "a", "c"]
+
+
+def groups(photos: pd.DataFrame, column: str = "group", **changes) -> str:
+    found = group_near_duplicates(photos, settings(**changes))
+    return "".join(each or "-" for each in found[column])
+
+
+FAR, MIRRORED = 2**64 - 1, int(mirrored(np.array([5], np.uint64))[0])
+
+
+def test_photos_that_others_link_are_one_group():
+    photos = looks([0b001, 0b010, 0b111101, 0b111110, FAR])  # 0-1 and 2-3 are near, and so are 1-3
+    assert groups(photos, near_duplicate_bits=2) == "yywwv"
+    assert groups(photos, near_duplicate_bits=4) == "wwwwv"
+
+
+def test_mirror_images_are_grouped_where_they_keep_their_class():
+    photos = looks([5, 5, MIRRORED, FAR])
+    assert groups(photos, near_duplicate_bits=0) == "xxxw"
+    assert groups(photos, near_duplicate_bits=0, mirror_keeps_class=False) == "yyxw"
+    assert groups(looks([MIRRORED, 5]), near_duplicate_bits=0) == "yy"
+
+
+def test_looks_may_be_off_and_are_nothing_in_flat_photos():
+    assert groups(looks([5, 5, 5]), near_duplicate_bits="off") == "zyx"
+    assert groups(looks([0, 0, 0])) == "zyx"
 
 
 def test_photos_of_one_source_are_one_group_and_chain_those_that_look_alike():
-    photos = pd.DataFrame(
-        {
-            "perceptual_hash": [0, 2**64 - 1, 2**40 - 1, 2**40 - 1, 2**20 - 1],
-            "content_key": list("edcba"),
-            "reason": "",
-            "source": ["oak 1", "oak 1", "", "oak 1", ""],
-        }
-    )
-    assert group_near_duplicates(photos, 2)["group"].tolist() == ["b", "b", "b", "b", "a"]
+    photos = looks([1, FAR, 2**40 - 1, 2**40 - 1, 2**20 - 1])
+    photos["source"] = ["oak 1", "oak 1", "", "oak 1", ""]
+    assert groups(photos, near_duplicate_bits=2) == "wwwwv"
+    assert groups(photos, near_duplicate_bits="off") == "wwxwv"
+    assert groups(photos, "looks", near_duplicate_bits=2) == "zywwv"
 
 
-def test_looks_or_mirror_images_may_count_for_nothing():
-    turned = int(mirrored(np.array([5], np.uint64))[0])
-    photos = pd.DataFrame(
-        {
-            "perceptual_hash": [5, 5, turned, 5],
-            "content_key": list("abcd"),
-            "reason": "",
-            "source": ["", "", "", "x"],
-        }
-    )
-    assert group_near_duplicates(photos, 0, False)["group"].tolist() == ["a", "a", "c", "a"]
-    assert group_near_duplicates(photos, "off", True)["group"].tolist() == list("abcd")
-    one_plant = photos.assign(source="x")
-    assert group_near_duplicates(one_plant, "off", True)["group"].tolist() == list("aaaa")
+def test_looks_never_chain_across_classes():
+    copy = groups(looks([5, 5, FAR], "aba"))
+    assert copy == "yyx"  # one photo under two labels stays together
+    assert groups(looks([5, 7, 5], "aab")) == "yyx"
+    assert groups(looks([5, 7, 5, 7], "aabb")) == "yyww"
+    assert groups(looks([5, 7, 5, 7], "aabb"), "looks") == "wwww"  # all for review
+
+
+def test_where_many_photos_look_like_another_class_none_is_doubtful():
+    pairs = [1 << n for n in range(0, 60, 5)] * 2
+    photos = looks(pairs, "a" * 12 + "b" * 12)
+    found = group_near_duplicates(photos, settings(near_duplicate_bits=0))
+    assert found["across"].all()
+    assert found["looks"].nunique() == 24
+    assert found["group"].nunique() == 12
+    few = looks([*pairs[:10], *pairs[12:22]], "a" * 10 + "b" * 10)
+    assert len(set(groups(few, "looks", near_duplicate_bits=0))) == 10
+
+
+def test_colors_count_across_classes_and_in_nearly_flat_photos():
+    colors = [GREEN, RED, GRAY]
+    assert groups(looks([5, 5], "aa", colors)) == "yy"  # a recolored copy
+    assert groups(looks([5, 5], "aa", colors, flat=True)) == "zy"
+    assert groups(looks([5, 5], "ab", colors), "looks") == "zy"
+    assert groups(looks([5, 5], "ab", [GREEN, GRAY])) == "yy"  # a gray copy
+    assert groups(looks([5, 5], "ab", [GREEN, (55, 100, 30)])) == "yy"
 
 
 def test_rejected_photos_have_no_group_and_link_none():
-    photos = pd.DataFrame(
-        {
-            "perceptual_hash": [0b000, 0b011, 0b111],
-            "content_key": ["a", "", "c"],
-            "reason": ["", "empty", ""],
-            "source": "",
-        },
-        index=[3, 4, 5],
-    )
-    assert group_near_duplicates(photos, 2)["group"].to_dict() == {3: "a", 4: "", 5: "c"}
-
-
-def test_a_one_way_link_joins_both():
-    """That one hash is near the other's mirror image is found from one side only."""
-    turned = int(mirrored(np.array([5], np.uint64))[0])
-    photos = pd.DataFrame(
-        {
-            "perceptual_hash": [turned, 5, 2**64 - 1],
-            "content_key": ["b", "a", "c"],
-            "reason": "",
-            "source": "",
-        }
-    )
-    assert group_near_duplicates(photos, 0)["group"].tolist() == ["a", "a", "c"]
+    photos = looks([0b001, 0b010, 0b110]).set_index(pd.Index([3, 4, 5]))
+    photos.loc[4, ["reason", "content_key"]] = ["empty", ""]
+    photos["sums"] = [(1, 1, 1), (0, 0, 0), (1, 1, 1)]
+    found = group_near_duplicates(photos, settings(near_duplicate_bits=2))
+    assert found["group"].to_dict() == {3: "z", 4: "", 5: "x"}
 
 
 def test_review_list_puts_doubtful_labels_first():
     photos = pd.DataFrame(
         {
             "number": range(6),
-            "source": "",
             "path": ["a/1", "a/2", "a/3", "b/3", "b/4", "b/5"],
             "class": ["a", "a", "a", "b", "b", "b"],
             "content_key": ["k1", "k2", "k3", "k3", "k4", ""],
-            "group": ["k1", "k1", "", "", "k4", ""],
+            "looks": ["k1", "k1", "", "", "k4", ""],
             "split": ["train", "train", "", "", "test", ""],
             "reason": ["", "", "conflicting_label", "conflicting_label", "", "empty"],
         }
@@ -267,11 +280,10 @@ def test_review_list_shortens_keys_and_orders_by_them():
     photos = pd.DataFrame(
         {
             "number": range(8),
-            "source": "",
             "path": [f"a/{n}" for n in range(8)],
             "class": "a",
             "content_key": [key for key in keys for _ in range(2)],
-            "group": ["", "", keys[1], keys[1], keys[2], keys[2], "", ""],
+            "looks": ["", "", keys[1], keys[1], keys[2], keys[2], "", ""],
             "split": "train",
             "reason": "",
         }
@@ -285,11 +297,10 @@ def test_review_list_joins_a_rejected_copy_to_the_kept_one():
     photos = pd.DataFrame(
         {
             "number": [0, 1],
-            "source": "",
             "path": ["a/1", "a/2"],
             "class": ["a", "a"],
             "content_key": ["k", "k"],
-            "group": ["k0", ""],
+            "looks": ["k0", ""],
             "split": ["train", ""],
             "reason": ["", "duplicate"],
         }

@@ -281,7 +281,7 @@ def test_labels_that_are_versions_or_lists_of_words_stay(tmp_path: Path) -> None
 def test_a_class_of_too_few_groups_is_named(folders: Path) -> None:
     lines = [f"{row},{row.count('rose')}" for row in rows(folders)]
     write_labels(folders, "path,label,group", lines)
-    with pytest.raises(UserError, match=r"have one `group` in labels.csv, are one: 'daisy' has 1"):
+    with pytest.raises(UserError, match=r"'daisy' has 1: 10 of its 10 photos have one `group`"):
         prepared(folders, folders.parent / "store")
 
 
@@ -305,7 +305,10 @@ def without_train(path: Path) -> None:
     [
         ("", "line 1: the columns must be path, label and perhaps split and group; found nothing"),
         ("file,label\n", "line 1: the columns must be .*; found file, label"),
-        ("path,label,sex\n", "line 1: the columns must be .*; found path, label, sex"),
+        (
+            "path,label,sex\n",
+            "line 1: the columns must be .*, sex; if it is another table, rename or remove it",
+        ),
         ("path,label\ngone.jpg,daisy\n", "line 2: there is no file 'gone.jpg'"),
         ("path,label\n,daisy\n", "line 2: there is no file ''"),
         ("path,label\ndaisy/000.jpg,\n", "line 2: daisy/000.jpg has no label"),

@@ -421,6 +421,19 @@ def test_names_in_utf_8_without_a_flag_are_read_as_utf_8(tmp_path: Path):
     with zipfile.ZipFile(archive) as file:
         assert not any(member.flag_bits & 0x800 for member in file.infolist())
     assert listed(archive).classes == ["daisy", "rosé"]
+    assert listed(archive).notes == []
+
+
+def test_names_of_an_unknown_coding_are_named(tmp_path: Path):
+    plant_clean(tmp_path / "photos", ("daisy", "ros__"), 3)
+    archive = pack(tmp_path / "photos", tmp_path / "photos.zip")
+    latin = "rosé_".encode("latin-1")
+    archive.write_bytes(archive.read_bytes().replace(b"ros__", latin))
+    found = listed(archive)
+    assert found.classes == ["daisy", "rosΘ_"]
+    assert found.notes == [
+        "the archive does not say how names are coded; zip again in UTF-8 if wrong: 'rosΘ_'"
+    ]
 
 
 # damaged archives

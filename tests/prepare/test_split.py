@@ -1,13 +1,15 @@
 """A split that stays while data grow."""
 
 import hashlib
+import re
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from stages.common.errors import UserError
-from stages.prepare.split import assign_splits, fold_part, quota
+from stages.prepare.split import assign_splits, cut, fold_part, nearest
 from tests.hazards import settings
 
 
@@ -20,7 +22,19 @@ def photos(count: int, classes: int = 5, first: int = 0) -> pd.DataFrame:
     numbers = range(first, first + count)
     keys = [key(number) for number in numbers]
     names = [f"class {number % classes}" for number in numbers]
-    return pd.DataFrame({"class": names, "content_key": keys, "group": keys, "given": ""})
+    columns = {"class": names, "content_key": keys, "group": keys}
+    return pd.DataFrame(columns).assign(given="", source="")
+
+
+def grouped(sizes: list[int]) -> pd.DataFrame:
+    """Return photos of one class in groups of these sizes."""
+    table = photos(sum(sizes), classes=1)
+    numbers = np.repeat(np.arange(len(sizes)), sizes)
+    return table.assign(group=table["content_key"].groupby(numbers).transform("min"))
+
+
+def line(sizes: list[int]) -> pd.Series:
+    return pd.Series(sizes, [str(number) for number in range(len(sizes))])
 
 
 def split(table: pd.DataFrame, seed: int = 0, **changes) -> pd.Series:
@@ -37,9 +51,11 @@ def test_quotas_are_exact_and_rounded_halves_up(count):
 
 @pytest.mark.parametrize("groups", [50, 100, 180, 375])
 def test_quotas_are_those_of_the_decimal_number_that_is_written(groups):
-    for thousandths in range(1, 1000):
+    for thousandths in range(1, 900):
         exact = (thousandths * groups * 2 + 1000) // 2000  # rounded, halves up
-        assert quota(float(f"0.{thousandths:03}"), groups) == max(1, exact)
+        share = settings(test_fraction=float(f"0.{thousandths:03}"), validation_fraction=0.05)
+        found = cut(line([1] * groups), {"test": share.test_fraction}, share)
+        assert list(found.values()).count("test") == max(1, exact)
 
 
 def test_something_is_left_to_train_on():
@@ -95,11 +111,25 @@ def test_groups_stay_whole_across_classes():
     assert (split(table).groupby(table["group"].to_numpy()).nunique() == 1).all()
 
 
-def test_a_group_counts_once_however_large():
-    table = photos(70, classes=1)
-    table.loc[20:, "group"] = table["content_key"][20:].min()
-    groups = split(table).groupby(table["group"].to_numpy()).first()
-    assert groups.value_counts().to_dict() == {"train": 17, "test": 2, "validation": 2}
+def test_fractions_are_of_photos_not_of_groups():
+    table = grouped([5] * 40)
+    found = split(table)
+    assert found.value_counts().to_dict() == {"train": 160, "test": 20, "validation": 20}
+    assert (found.groupby(table["group"].to_numpy()).nunique() == 1).all()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_large_group_is_trained_on(seed):
+    found = split(grouped([77, *[1] * 43]), seed)
+    assert found.value_counts().to_dict() == {"train": 96, "test": 12, "validation": 12}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "photos", "groups"),
+    [([1, 1, 1], 1.5, 2), ([4, 4], 1, 0), ([4, 4], 2, 1), ([4, 4], 99, 2), ([3, 5], 6, 2)],
+)
+def test_nearest_number_of_photos(sizes, photos, groups):
+    assert nearest(line(sizes), Fraction(photos)) == groups
 
 
 def test_classes_with_too_few_distinct_photos_are_named():
@@ -107,10 +137,18 @@ def test_classes_with_too_few_distinct_photos_are_named():
     with pytest.raises(UserError) as error:
         split(pd.concat([photos(20), *few]))
     assert str(error.value) == (
-        "every class needs at least 3 groups of photos, for train, test, validation; photos that "
-        "look alike (prepare.near_duplicate_bits), or have one `group` in labels.csv, are one: 'x' "
-        "has 1, 'xx' has 2; add photos or leave the class out"
+        "every class needs at least 3 groups of photos, for train, test, validation; 'x' has 1; "
+        "'xx' has 2; add photos or leave the class out"
     )
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [("", "look alike (prepare.near_duplicate_bits)"), ("oak", "have one `group` in labels.csv")],
+)
+def test_why_there_are_too_few_groups_is_said(source, why):
+    with pytest.raises(UserError, match=re.escape(f"'class 0' has 2: 30 of its 31 photos {why};")):
+        split(grouped([30, 1]).assign(source=source))
 
 
 def folds(table: pd.DataFrame, count: int, fraction: float) -> list[pd.Series]:
@@ -154,7 +192,7 @@ def test_a_class_smaller_than_the_folds_is_refused():
         [photos(20, classes=1), photos(9, classes=1, first=20).assign(**{"class": "x"})]
     )
     split(table)
-    with pytest.raises(UserError, match=r"at least 10 groups .* for 10 folds; .*: 'x' has 9;"):
+    with pytest.raises(UserError, match=r"at least 10 groups .* for 10 folds; 'x' has 9;"):
         split(table, fold=3)
 
 
@@ -172,8 +210,20 @@ def test_a_given_test_split_has_no_other_fold():
 def test_the_last_fold_takes_what_rounding_leaves():
     """A third is written as 0.3333, of which three are short of one."""
     thirds = [settings(fold=fold, test_fraction=0.3333) for fold in range(3)]
-    assert [fold_part(6000, each) for each in thirds] == [(0, 2000), (2000, 4000), (4000, 6000)]
-    assert fold_part(9000, thirds[2]) == (5999, 9000)
+    ones = [line([1] * photos) for photos in (6000, 9000)]
+    assert [fold_part(ones[0], each) for each in thirds] == [(0, 2000), (2000, 4000), (4000, 6000)]
+    assert fold_part(ones[1], thirds[2]) == (5999, 9000)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 10])
+def test_folds_of_any_groups_test_each_photo_once(count):
+    random = np.random.default_rng(count)
+    for _ in range(20):
+        sizes = random.zipf(1.5, random.integers(max(4, count), 3 * count)).clip(max=300).tolist()
+        found = folds(grouped(sizes), count, round(1 / count, 4))
+        tests = pd.concat([each == "test" for each in found], axis=1)
+        assert (tests.sum(axis=1) == 1).all()
+        assert all(set(each) == {"test", "validation", "train"} for each in found)
 
 
 def test_three_folds_need_three_photos():
@@ -184,5 +234,5 @@ def test_three_folds_need_three_photos():
 
 def test_half_of_three_photos_leaves_too_few_to_train_on():
     split(photos(4, classes=1), fold=1, test_fraction=0.5)
-    with pytest.raises(UserError, match=r"at least 4 groups .* for 2 folds; .*: 'class 0' has 3;"):
+    with pytest.raises(UserError, match=r"at least 4 groups .* for 2 folds; 'class 0' has 3;"):
         split(photos(3, classes=1), fold=1, test_fraction=0.5)

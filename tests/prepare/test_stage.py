@@ -18,7 +18,7 @@ from stages.common import reading
 from stages.common.errors import UserError
 from stages.common.store import open_store
 from stages.drawing import png
-from stages.photos.photo import Limits
+from stages.photos.photo import Limits, decode_photo
 from stages.prepare import __main__ as command
 from stages.prepare.array import ArrayFile
 from stages.prepare.checks import check_rejected
@@ -28,6 +28,7 @@ from stages.prepare.stage import _describe_classes, describe, summarize
 from stages.prepare.writing import train_statistics
 from tests.conftest import PARAMS, ROOT
 from tests.hazards import HAZARDS, Hazard, photo, plant, plant_clean, settings, write
+from tests.photos.profiles import P3, profile
 from tests.prepare.decoders import DyingDecoder, FullDiskDecoder
 from tests.prepare.stores import content, prepared
 
@@ -58,7 +59,7 @@ def test_the_store_opens_and_rows_hold_the_photos_they_name(photos: Path, tmp_pa
     prepared(photos, tmp_path / "store")
     store = open_store(tmp_path / "store")
     names = store.manifest["path"].tolist()
-    alone = Decoder(ArrayFile(tmp_path / "one.npy", 32), Limits(32, 0.25, 4))
+    alone = Decoder(ArrayFile(tmp_path / "one.npy", 32), "crop", Limits(32, 0.25, 4))
     alone.array.reserve(1)
     for name in ("daisy/000.jpg", "daisy/turned.jpg", "rose/059.jpg"):
         alone([(0, photos / name)])
@@ -206,6 +207,7 @@ import sys
 from pathlib import Path
 from stages.prepare import stage
 from tests.hazards import settings
+from tests.photos.profiles import P3, profile
 from tests.prepare.decoders import SleepingDecoder
 stage.Decoder = SleepingDecoder
 Path(sys.argv[2]).mkdir()
@@ -328,3 +330,56 @@ def test_description_names_every_count(photos: Path, tmp_path: Path):
     assert text.startswith(f"scanned {120 + len(HAZARDS)} = accepted ")
     assert "rejected: 2 duplicate" in text
     assert "near-duplicates: " in text
+
+
+def test_odd_colors_are_counted_by_class(tmp_path: Path):
+    plant_clean(tmp_path / "photos")
+    for number in range(3):
+        deep = np.asarray(photo(number).convert("L")).astype(np.uint16) * 16  # 12 bits
+        Image.fromarray(deep).save(tmp_path / f"photos/rose/dark{number}.png")
+        path = tmp_path / f"photos/daisy/odd{number}.png"
+        photo(90 + number).save(path, icc_profile=profile(P3, space=b"RGB Lab "))
+    assert prepared(tmp_path / "photos", tmp_path / "store").notes == [
+        "3 photos (3 of rose) are nearly black; if their files hold 12 bits of 16, scale them up",
+        "3 photos (3 of daisy) have a color profile that is ignored, so their colors may be a "
+        "little off",
+    ]
+
+
+def test_a_split_far_from_its_fraction_is_said(tmp_path: Path):
+    plant_clean(tmp_path / "photos", count=20)
+    rows = [
+        f"{name}/{n:03}.jpg,{name},{n // 5}{name}" for name in ("daisy", "rose") for n in range(20)
+    ]
+    (tmp_path / "photos/labels.csv").write_text("path,label,group\n" + "\n".join(rows))
+    assert prepared(tmp_path / "photos", tmp_path / "store").notes == [
+        "test has 10 of 40 photos, prepare.test_fraction asks for 4: groups are kept whole, and "
+        "that of daisy/000.jpg has 5 photos"
+    ]
+
+
+def test_classes_that_look_alike_are_no_doubtful_labels(tmp_path: Path):
+    for name, color in zip(("daisy", "rose"), ((30, 30, 30), (35, 35, 35)), strict=True):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(24):
+            image = photo(number, 64, 64)
+            image.paste(color, (20, 20, 24, 24))
+            image.save(tmp_path / "photos" / name / f"{number}.png")
+    outcome = prepared(tmp_path / "photos", tmp_path / "store")
+    assert outcome.notes == [
+        "48 photos look like one of another class, which is then no sign of a wrong label; lower "
+        "prepare.near_duplicate_bits, or set it to off"
+    ]
+    assert (tmp_path / "store/alike.csv").read_text().count("\n") == 1
+    assert (outcome.accepted.groupby("group")["split"].nunique() == 1).all()
+
+
+@pytest.mark.parametrize("fit", ["pad", "stretch"])
+def test_the_store_says_how_photos_fit(tmp_path: Path, fit: str):
+    plant_clean(tmp_path / "photos")
+    prepared(tmp_path / "photos", tmp_path / "store", fit=fit)
+    store = open_store(tmp_path / "store")
+    assert store.meta.fit == fit
+    first = (tmp_path / "photos" / store.manifest["path"][0]).read_bytes()
+    expected = decode_photo(first, 32, fit, Limits(1, 64, 4)).pixels
+    np.testing.assert_array_equal(store.images[0], expected)

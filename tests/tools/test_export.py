@@ -106,7 +106,7 @@ def test_the_metadata_is_all_that_it_takes(content: bytes, store: Store) -> None
         assert json.loads(about[name]) == getattr(meta, name)
     assert about["weights_sha256"] == meta.weights_sha256
     assert (about["temperature"], about["threshold"]) == ("0.4", "0.7")
-    for word in ("EXIF", "RGB", "Hamming", "middle"):
+    for word in ("EXIF", "RGB", "Hamming", "middle", "mirror image"):
         assert word in about["transforms"]
     assert [entry.name for entry in model.graph.input] == ["images"]
     assert [entry.name for entry in model.graph.output] == ["probabilities"]

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from stages.common.errors import UserError
 from stages.common.files import write_guarded
-from stages.common.schema import Params
+from stages.common.schema import Fit, Params
 from stages.common.store import STORE, Store, open_store
 from stages.evaluate.predicting import predict as predict_test_split
 from stages.evaluate.predicting import tabulate
@@ -101,7 +101,7 @@ def classifier(photos: Path) -> Classifier:
         std=[0.2, 0.25, 0.3],
     )
     network = build_flowernet(8, 3).eval()
-    pixels = np.stack([read_photo(path, 32) for path in sorted(photos.glob("*/*"))])
+    pixels = np.stack([read_photo(path, 32, "crop") for path in sorted(photos.glob("*/*"))])
     with torch.no_grad():
         network.get_parameter("head.weight").mul_(100)
         seen = normalize(torch.from_numpy(pixels), meta.mean, meta.std)
@@ -157,7 +157,7 @@ def test_predictions_equal_those_of_evaluate_to_the_last_digit(
     assert table["predicted"].nunique() > 1
 
     paths = [photos / path for path in table["path"]]
-    pixels = [read_photo(path, 32) for path in paths]
+    pixels = [read_photo(path, 32, "crop") for path in paths]
     np.testing.assert_array_equal(pixels, prepared.images[table.index])
     for chosen in (slice(None), slice(5, 6), slice(None, None, -1)):
         again = classifier.probabilities(np.stack(pixels[chosen]))
@@ -239,7 +239,7 @@ def test_a_picture_of_each_photo_shows_where_the_flower_was_found(
     assert pictures[-1].name == f"0041-{'ü' * 40}.png"
     with Image.open(pictures[0]) as picture:
         left, right = np.split(np.asarray(picture), 2, axis=1)
-    np.testing.assert_array_equal(left, read_photo(photos / "rose" / "00.png", 32))
+    np.testing.assert_array_equal(left, read_photo(photos / "rose" / "00.png", 32, "crop"))
     assert (right <= left).all()
     assert right.mean() < left.mean()
 
@@ -254,7 +254,7 @@ def test_a_rejected_photo_has_no_picture_and_moves_no_other(
     assert [path.name for path in pictures] == ["0001-03.png", "0002-03.png"]
     for path, picture in zip(good, pictures, strict=True):
         with Image.open(picture) as image:
-            np.testing.assert_array_equal(np.asarray(image)[:, :32], read_photo(path, 32))
+            np.testing.assert_array_equal(np.asarray(image)[:, :32], read_photo(path, 32, "crop"))
 
 
 def test_a_folder_for_pictures_that_is_a_file_is_one_line(
@@ -430,9 +430,9 @@ def test_the_network_waits_for_no_photo_that_could_be_decoded_meanwhile(
     decoded: list[Path] = []
     seen: list[int] = []
 
-    def read(path: Path, size_px: int) -> Pixels:
+    def read(path: Path, size_px: int, fit: Fit) -> Pixels:
         decoded.append(path)
-        return read_photo(path, size_px)
+        return read_photo(path, size_px, fit)
 
     def watched(images: Pixels) -> Probabilities:
         start, ahead = time.monotonic(), min(len(paths), sum(seen) + AHEAD)

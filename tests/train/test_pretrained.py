@@ -14,7 +14,7 @@ import huggingface_hub
 import pytest
 import torch
 import torchvision.models as zoo
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from stages.common.errors import UserError
@@ -236,9 +236,16 @@ def test_weights_of_another_store_may_know_the_test_photos(
     meta = meta.model_copy(update={"store_manifest_sha256": digest})
     write_guarded(saved / "model.json", meta)
     chosen = params.model_copy(update={"model": model(saved)})
-    assert (
-        build_initial_model(chosen, store.meta, torch.device("cpu")).may_know_test_photos is warns
-    )
+    warnings = build_initial_model(chosen, store.meta, torch.device("cpu")).warnings
+    assert [text[:28] for text in warnings] == ["was trained on another store"] * warns
+
+
+def test_rounded_weights_are_said(saved: Path, store: Store, params: Params) -> None:
+    path = saved / "model.safetensors"
+    save_file({name: value.half() for name, value in load_file(path).items()}, path)
+    chosen = params.model_copy(update={"model": model(saved)})
+    (text,) = build_initial_model(chosen, store.meta, torch.device("cpu")).warnings
+    assert text.startswith("holds weights rounded to torch.float16; those in full may")
 
 
 def test_a_file_of_a_flowernet_has_no_colors(saved: Path) -> None:

@@ -25,12 +25,17 @@ from stages.model.classifier import (
 from stages.model.networks import FLOWERNET
 
 HOW_TO_PREPARE = (
-    "Turn the photo upright by its EXIF orientation; convert it to RGB, transparency on white; "
-    "scale its shorter side to image_size_px with a Hamming filter and crop the middle of the "
-    "longer one; give the bytes as they are. Normalization with mean and std, the average over the "
-    "photo's views (its mirror image, perhaps both enlarged), and the temperature are in the "
-    'model. Below the threshold, the answer is "unsure".'
+    "Turn the photo upright by its EXIF orientation; convert it to RGB, transparency on white, and "
+    "its profile's colors to sRGB; {fit}, with a Hamming filter; give the bytes as they are. "
+    "Normalization with mean and std{views} and the temperature are in the model. Below the "
+    'threshold, the answer is "unsure".'
 )
+FITS = {
+    "crop": "scale its shorter side to image_size_px and crop the middle of the longer one",
+    "pad": "scale its longer side to image_size_px and pad the shorter one on both sides, with the "
+    "photo's mean color",
+    "stretch": "scale both sides to image_size_px",
+}
 
 
 class Graph(nn.Module):
@@ -94,6 +99,7 @@ def describe(classifier: Classifier) -> dict[str, Any]:
     return {
         "architecture": meta.architecture + (f", width {meta.width}" if own else ""),
         "classes": meta.classes,
+        "fit": meta.fit,
         "image_size_px": meta.image_size_px,
         "input": "images: uint8 (batch, image_size_px, image_size_px, 3), RGB",
         "mean": meta.mean,
@@ -101,9 +107,16 @@ def describe(classifier: Classifier) -> dict[str, Any]:
         "std": meta.std,
         "temperature": calibration.temperature,
         "threshold": calibration.threshold,
-        "transforms": HOW_TO_PREPARE,
+        "transforms": HOW_TO_PREPARE.format(fit=FITS[meta.fit], views=_describe_views(classifier)),
         "weights_sha256": meta.weights_sha256,
     }
+
+
+def _describe_views(classifier: Classifier) -> str:
+    views = ["its mirror image"] if classifier.meta.mirror_keeps_class else []
+    if classifier.calibration.second_view_scale > 1:
+        views.append("both enlarged" if views else "itself enlarged")
+    return f", the average over the photo and {' and '.join(views)}" if views else ""
 
 
 TOLERANCE = 1e-3

@@ -4,27 +4,37 @@ Other programs have to prepare photos as read_photo does. It needs NumPy and Pil
 also ONNX Runtime.
 """
 
+import io
 import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 
-def read_photo(path: str, side: int) -> npt.NDArray[np.uint8]:
-    """Return a photo as uint8 (side, side, 3): the middle of it, scaled, upright, RGB."""
+def read_photo(path: str, side: int, fit: str) -> npt.NDArray[np.uint8]:
+    """Return a photo as uint8 (side, side, 3): upright, sRGB, fitted by crop, pad or stretch."""
     with Image.open(path) as image:
         width, height = image.size
         scales = [n for n in (8, 4, 2) if min(width, height) >= 1.5 * n * side]
         scale = scales[0] if scales and image.format in ("JPEG", "MPO") else 1
         image.draft(None, (width // scale, height // scale))  # a JPEG is decoded at a part of it
         orientation = image.getexif().get(0x0112, 1)
-        square = min(width, height) / scale
-        left, top = (width / scale - square) / 2, (height / scale - square) / 2
-        box = (left, top, left + square, top + square)
-        photo = to_rgb(image).resize((side, side), Image.Resampling.HAMMING, box=box)
+        sides = width / scale, height / scale
+        cut = [(each - min(sides)) / 2 if fit == "crop" else 0 for each in sides]
+        longest = [max(sides) if fit == "pad" else each for each in sides]
+        edge = [round(side * (1 - a / b) / 2) for a, b in zip(sides, longest, strict=True)]
+        size = [max(side - 2 * each, 1 + (side + 1) % 2) for each in edge]
+        box = (*cut, sides[0] - cut[0], sides[1] - cut[1])
+        part = to_rgb(image).resize(size, Image.Resampling.HAMMING, box=box)
+        mean = (np.asarray(part).mean(axis=(0, 1)) + 0.5).astype(int)
+        photo = Image.new("RGB", (side, side), tuple(mean.tolist()))
+        photo.paste(part, ((side - size[0]) // 2, (side - size[1]) // 2))
+        if "icc_profile" in image.info and image.mode in ("RGB", "RGBA"):
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+            ImageCms.profileToProfile(photo, profile, ImageCms.createProfile("sRGB"), inPlace=True)
     photo.getexif()[0x0112] = orientation
     return np.asarray(ImageOps.exif_transpose(photo))
 
@@ -45,7 +55,7 @@ if __name__ == "__main__":
     session = onnxruntime.InferenceSession(str(Path(__file__).with_suffix(".onnx")))
     about = session.get_modelmeta().custom_metadata_map
     for name in sys.argv[1:]:
-        photo = read_photo(name, int(about["image_size_px"]))
+        photo = read_photo(name, int(about["image_size_px"]), about["fit"])
         (probabilities,) = session.run(None, {"images": photo[None]})[0]
         flower, sure = json.loads(about["classes"])[probabilities.argmax()], probabilities.max()
         print(name, flower, f"{sure:.2%}", "unsure" if sure < float(about["threshold"]) else "")

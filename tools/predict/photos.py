@@ -22,11 +22,12 @@ from stages.common.errors import PhotoError, UserError
 from stages.common.files import write_bytes
 from stages.common.names import is_clutter, printable_name
 from stages.common.reading import read_photo_file
+from stages.common.schema import Fit
 from stages.common.workers import cores
 from stages.drawing import png
 from stages.evaluate.explain import activation_maps, spotlight
 from stages.evaluate.predicting import DECIMALS
-from stages.model.classifier import PREDICT_BATCH, Classifier, Probabilities
+from stages.model.classifier import PREDICT_BATCH, Classifier, ModelMeta, Probabilities
 from stages.photos.photo import Limits, decode_photo
 
 Pixels = npt.NDArray[np.uint8]
@@ -84,7 +85,7 @@ def _photos_in(folder: Path, rejections: Rejections) -> list[Path]:
     return sorted(path for path in files if not is_clutter(path.relative_to(folder).as_posix()))
 
 
-def read_photo(path: Path, size_px: int) -> Pixels:
+def read_photo(path: Path, size_px: int, fit: Fit) -> Pixels:
     """Decode a photo as prepare does, uint8 of shape (size_px, size_px, 3).
 
     Raises
@@ -93,7 +94,7 @@ def read_photo(path: Path, size_px: int) -> Pixels:
         If it cannot be read or decoded; docs/photos.md lists the reasons.
     """
     content = read_photo_file(path, LIMITS.max_bytes, is_listed=False)
-    return decode_photo(content, size_px, LIMITS).pixels
+    return decode_photo(content, size_px, fit, LIMITS).pixels
 
 
 PICTURE = re.compile(r"\d{4,}-.*\.png", re.DOTALL)
@@ -134,7 +135,7 @@ def predict_photos(
     if explain is not None:
         forget_pictures(explain)
     number = 0
-    with closing(_decode(paths, classifier.meta.image_size_px)) as photos:
+    with closing(_decode(paths, classifier.meta)) as photos:
         while batch := list(islice(photos, PREDICT_BATCH)):
             accepted = [(path, found) for path, found in batch if not isinstance(found, PhotoError)]
             images = np.array([pixels for _, pixels in accepted], np.uint8)
@@ -180,14 +181,14 @@ def _explain(
         yield Image.fromarray(np.concatenate([image, spotlight(image, activation)], axis=1))
 
 
-def _decode(paths: Iterable[Path], size_px: int) -> Generator[tuple[Path, Pixels | PhotoError]]:
+def _decode(paths: Iterable[Path], meta: ModelMeta) -> Generator[tuple[Path, Pixels | PhotoError]]:
     """Give each photo's pixels or why there are none, in order; decoders need no lock of Python."""
     pool, rest = ThreadPoolExecutor(cores()), iter(paths)
     waiting: deque[tuple[Path, Future[Pixels]]] = deque()
     try:
         while True:
             for path in islice(rest, AHEAD - len(waiting)):
-                waiting.append((path, pool.submit(read_photo, path, size_px)))
+                waiting.append((path, pool.submit(read_photo, path, meta.image_size_px, meta.fit)))
             if not waiting:
                 return
             path, future = waiting.popleft()

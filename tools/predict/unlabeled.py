@@ -45,10 +45,8 @@ def choose_unlabeled(
             content = read_photo_file(prediction.path, LIMITS.max_bytes, is_listed=False)
             if hashlib.sha256(content).hexdigest() in labeled:
                 continue
-            own = np.array(
-                [perceptual_hash(decode_photo(content, meta.image_size_px, LIMITS).square)],
-                np.uint64,
-            )
+            photo = decode_photo(content, meta.image_size_px, meta.fit, LIMITS)
+            own = np.array([perceptual_hash(photo.square)], np.uint64)
         except PhotoError:  # it has changed since it was predicted
             continue
         if not (np.bitwise_count(seen ^ own) <= NEAR_BITS).any():

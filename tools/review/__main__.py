@@ -27,7 +27,7 @@ from stages.common.files import write_bytes
 from stages.common.names import printable_name
 from stages.common.params import load_params
 from stages.common.reading import read_bytes, read_photo_file
-from stages.common.schema import DRAWN, GARDEN, Params
+from stages.common.schema import Params
 from stages.common.store import STORE, Store, open_store
 from stages.evaluate.explain import activation_maps, spotlight
 from stages.evaluate.markdown import plural
@@ -153,7 +153,7 @@ class Photos:
 
     def __init__(self, store: Store, params: Params) -> None:
         self.store, self.keep_splits = store, params.prepare.given_splits == "keep"
-        self.source = DRAWN if params.data.photos == GARDEN else Path(params.data.photos)
+        self.source = params.data.source
         pairs = zip(store.manifest["path"], store.manifest["class"], strict=True)
         self.rows = {pair: row for row, pair in enumerate(pairs)}
 
@@ -179,7 +179,8 @@ class Photos:
                 content = read_entry(open_source(self.source), entry, LIMITS.max_bytes)
             else:
                 return None
-            pixels = decode_photo(content, self.store.meta.image_size_px, LIMITS).pixels
+            meta = self.store.meta
+            pixels = decode_photo(content, meta.image_size_px, meta.fit, LIMITS).pixels
         except (PhotoError, UserError, ValueError):  # NUL in a path is a ValueError
             return None
         return pixels, hashlib.sha256(content).hexdigest()
