@@ -390,7 +390,9 @@ def test_a_store_is_read_as_it_was_written_or_refused(
     with array.open_for_writing() as file:
         for row in np.random.default_rng(place).permutation(len(squares)):
             array.write(file, row, squares[row].tobytes())
-    write_store(folder, array, photos, pd.DataFrame(), pd.DataFrame({"number": []}), True)
+    write_store(
+        folder, array, photos, pd.DataFrame(), pd.DataFrame({"number": []}), hazards.settings()
+    )
     store = open_store(folder)
     assert np.array_equal(store.images, squares[photos["number"]])
     for column in ("path", "class", "split", "sha256"):

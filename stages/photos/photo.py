@@ -178,7 +178,8 @@ def fit_square(
     elif fit == "pad":  # on both sides alike, so that it can be turned afterwards
         longer = max(width, height)
         margins = [round(size_px * (1 - side / longer) / 2) for side in (width, height)]
-        size = tuple(max(size_px - 2 * margin, 1 + (size_px + 1) % 2) for margin in margins)
+        across, down = (max(size_px - 2 * margin, 1 + (size_px + 1) % 2) for margin in margins)
+        size = across, down
     box = (left, top, width - left, height - top)
     scaled = image.resize(size, Image.Resampling.HAMMING, box=box)
     if size == (size_px, size_px):
@@ -211,7 +212,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         raise PhotoError("unsupported", f"mode {image.mode} does not say which value is white")
     if image.has_transparency_data:
         matte, image = Image.new("RGBA", image.size, MATTE), image.convert("RGBA")
-        if image.getextrema()[3][1] < LEAST_OPACITY:
+        if np.asarray(image.getchannel("A")).max() < LEAST_OPACITY:
             raise PhotoError("unsupported", "it is transparent: on white, nothing of it is seen")
         return Image.alpha_composite(matte, image).convert("RGB")
     return image.convert("RGB")

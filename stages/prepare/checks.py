@@ -204,7 +204,7 @@ def note_colors(accepted: pd.DataFrame) -> list[str]:
     for colors, photos in accepted[accepted["colors"] != ""].groupby("colors"):
         counts = photos["class"].value_counts().head(SHOWN)
         shown = ", ".join(f"{count:,} of {name}" for name, count in counts.items())
-        notes.append(f"{len(photos):,} photos ({shown}) {COLORS[colors]}")
+        notes.append(f"{len(photos):,} photos ({shown}) {COLORS[str(colors)]}")
     return notes
 
 
@@ -233,7 +233,7 @@ def note_shape(accepted: pd.DataFrame, prepare: Prepare) -> list[str]:
             f"{count:,} of {photos[name]:,} photos of {name} look alike, such as {first}, so they "
             f"stay in one split; if they show different things, {lower}"
         )
-    if are_many(accepted["across"]):
+    if are_many(accepted["across"].to_numpy()):
         notes.append(
             f"{accepted['across'].sum():,} photos look like one of another class, which is then "
             f"no sign of a wrong label; {lower}"

@@ -131,9 +131,9 @@ def group_near_duplicates(photos: pd.DataFrame, prepare: Prepare) -> pd.DataFram
     return photos.assign(**columns, across=across_all)
 
 
-def are_many(across: npt.ArrayLike) -> bool:
+def are_many(across: npt.NDArray[np.bool_]) -> bool:
     """Tell whether so many photos look like those of another class that it says nothing."""
-    return bool(np.sum(across) > MANY and np.mean(across) > MANY_SHARE)
+    return bool(across.sum() > MANY and across.mean() > MANY_SHARE)
 
 
 def _chain(links: Pairs, keys: "pd.Series[str]", others: int = 0) -> "pd.Series[str]":

@@ -67,7 +67,10 @@ def order(line: Sizes, prepare: Prepare) -> Sizes:
     """Return a class's groups as they stand on the line, with their numbers of photos."""
     smaller = min(prepare.test_fraction, prepare.validation_fraction)
     most = max(LARGE, 2 * smaller * line.sum())
-    places = {group: (size > most, place(prepare.seed, group)) for group, size in line.items()}
+    places = {
+        group: (size if size > most else 0, place(prepare.seed, str(group)))
+        for group, size in line.items()
+    }
     return line[sorted(line.index, key=places.__getitem__)]
 
 
@@ -90,7 +93,7 @@ def check_enough(
             why = "have one `group` in labels.csv"
         largest = own["group"].value_counts().iloc[0]
         because = f": {largest:,} of its {len(own):,} photos {why}" if largest > 1 else ""
-        short.append(f"{name!r} has {len(lines[name])}{because}")
+        short.append(f"{name!r} has {len(lines[str(name)])}{because}")
     raise UserError(
         f"every class needs at least {least} groups of photos, for {what}; {'; '.join(short)}; "
         "add photos or leave the class out"

@@ -43,7 +43,7 @@ def draw_photo(
         for head in near:
             x, y, radius = head.center[0], image.height - head.center[1], head.radius  # y goes up
             ImageDraw.Draw(mask).ellipse((x - radius, y - radius, x + radius, y + radius), 255)
-        photo, disc = (fit_square(each, *each.size, SIDE) for each in (image, mask))
+        photo, disc = (fit_square(each, *each.size, SIDE, "crop") for each in (image, mask))
     return np.asarray(photo), np.asarray(disc) > 127
 
 

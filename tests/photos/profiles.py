@@ -28,12 +28,12 @@ def profile(
     tags = {b"wtpt": b"XYZ \0\0\0\0" + fixed(0.9642, 1, 0.82491)}
     tags[b"desc"] = b"desc\0\0\0\0" + struct.pack(">I", 2) + b"t\0" + bytes(79)
     tags[b"cprt"] = b"text\0\0\0\0-\0\0\0"
-    for name, column in zip(b"rgb", columns, strict=True):
-        tags[bytes([name]) + b"XYZ"] = b"XYZ \0\0\0\0" + fixed(*column)
-        tags[bytes([name]) + b"TRC"] = curve(*trc)
+    for name, column in zip((b"r", b"g", b"b"), columns, strict=True):
+        tags[name + b"XYZ"] = b"XYZ \0\0\0\0" + fixed(*column)
+        tags[name + b"TRC"] = curve(*trc)
     offset, table, body = 132 + 12 * len(tags), struct.pack(">I", len(tags)), b""
-    for name, content in tags.items():
-        table += struct.pack(">4sII", name, offset + len(body), len(content))
+    for tag, content in tags.items():
+        table += struct.pack(">4sII", tag, offset + len(body), len(content))
         body += content + bytes(-len(content) % 4)
     size = offset + len(body)
     head = struct.pack(">I4sI4s8s", size, bytes(4), 0x02400000, b"mntr", space)

@@ -354,7 +354,7 @@ def test_names_that_no_terminal_can_print_are_escaped(run: Runner, tmp_path: Pat
 def test_tiny_wide_and_transparent_photos_have_an_answer(run: Runner, tmp_path: Path) -> None:
     Image.new("RGB", (1, 1)).save(tmp_path / "tiny.png")
     Image.new("L", (900, 3)).save(tmp_path / "wide.png")
-    Image.new("RGBA", (40, 30)).save(tmp_path / "glass.png")
+    Image.new("RGBA", (40, 30), (0, 0, 0, 40)).save(tmp_path / "glass.png")
     assert len(run(tmp_path / "tiny.png", tmp_path / "wide.png", tmp_path / "glass.png")[0]) > 0
 
 

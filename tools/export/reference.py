@@ -23,15 +23,15 @@ def read_photo(path: str, side: int, fit: str) -> npt.NDArray[np.uint8]:
         image.draft(None, (width // scale, height // scale))  # a JPEG is decoded at a part of it
         orientation = image.getexif().get(0x0112, 1)
         sides = width / scale, height / scale
-        cut = [(each - min(sides)) / 2 if fit == "crop" else 0 for each in sides]
+        left, top = ((each - min(sides)) / 2 if fit == "crop" else 0 for each in sides)
         longest = [max(sides) if fit == "pad" else each for each in sides]
         edge = [round(side * (1 - a / b) / 2) for a, b in zip(sides, longest, strict=True)]
-        size = [max(side - 2 * each, 1 + (side + 1) % 2) for each in edge]
-        box = (*cut, sides[0] - cut[0], sides[1] - cut[1])
-        part = to_rgb(image).resize(size, Image.Resampling.HAMMING, box=box)
+        across, down = (max(side - 2 * each, 1 + (side + 1) % 2) for each in edge)
+        box = (left, top, sides[0] - left, sides[1] - top)
+        part = to_rgb(image).resize((across, down), Image.Resampling.HAMMING, box=box)
         mean = (np.asarray(part).mean(axis=(0, 1)) + 0.5).astype(int)
         photo = Image.new("RGB", (side, side), tuple(mean.tolist()))
-        photo.paste(part, ((side - size[0]) // 2, (side - size[1]) // 2))
+        photo.paste(part, ((side - across) // 2, (side - down) // 2))
         if "icc_profile" in image.info and image.mode in ("RGB", "RGBA"):
             profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
             ImageCms.profileToProfile(photo, profile, ImageCms.createProfile("sRGB"), inPlace=True)
