@@ -188,15 +188,15 @@ def phone_photos(folder: Path, random: Random) -> None:
 
 OFF = {"near_duplicate_bits": "off"}
 KINDS: dict[Callable[[Path, Random], None], dict[str, dict[str, Any]]] = {
-    plants_without_a_table: {},
-    plants: {},
+    plants_without_a_table: {"prepare": OFF},
+    plants: {"prepare": OFF},
     bursts: {},
     arrows: {"prepare": {"mirror_keeps_class": False, **OFF}},
     products: {"prepare": OFF},
     swatches: {},
     digits: {"prepare": {"min_side_px": 28, "mirror_keeps_class": False, **OFF}},
     grays_of_12_bits: {},
-    tall_scans: {"prepare": {"max_aspect_ratio": 5, "fit": "stretch"}},
+    tall_scans: {"prepare": {"max_aspect_ratio": 5, "fit": "stretch", **OFF}},
     defects: {"train": {"class_balance": 0.5}},
     phone_photos: {},
 }

@@ -88,11 +88,12 @@ def check_enough(
         return
     short = []
     for name, own in photos[photos["class"].isin(few)].groupby("class"):
+        largest = own[own["group"] == own["group"].value_counts().index[0]]
         why = "look alike (prepare.near_duplicate_bits)"
-        if (own["source"] != "").any():
-            why = "have one `group` in labels.csv"
-        largest = own["group"].value_counts().iloc[0]
-        because = f": {largest:,} of its {len(own):,} photos {why}" if largest > 1 else ""
+        if (largest["source"] != "").any():
+            by_name = "have one `group` in labels.csv"
+            why = f"{by_name}, or {why}" if largest["source"].nunique() > 1 else by_name
+        because = f": {len(largest):,} of its {len(own):,} photos {why}" if len(largest) > 1 else ""
         short.append(f"{name!r} has {len(lines[str(name)])}{because}")
     raise UserError(
         f"every class needs at least {least} groups of photos, for {what}; {'; '.join(short)}; "

@@ -144,7 +144,14 @@ def test_classes_with_too_few_distinct_photos_are_named():
 
 @pytest.mark.parametrize(
     ("source", "why"),
-    [("", "look alike (prepare.near_duplicate_bits)"), ("oak", "have one `group` in labels.csv")],
+    [
+        ("", "look alike (prepare.near_duplicate_bits)"),
+        ("oak", "have one `group` in labels.csv"),
+        (
+            ["oak", "elm", *["fir"] * 29],
+            "have one `group` in labels.csv, or look alike (prepare.near_duplicate_bits)",
+        ),
+    ],
 )
 def test_why_there_are_too_few_groups_is_said(source, why):
     with pytest.raises(UserError, match=re.escape(f"'class 0' has 2: 30 of its 31 photos {why};")):
