@@ -11,9 +11,13 @@ UNKNOWN := $(filter-out $(DRIVERS),$(EXTRAS))
 INSTALLED := $(filter $(DRIVERS),$(basename $(notdir $(wildcard $(VENV)/requirements/*.lock))))
 EXTRA_LOCKS := $(patsubst %,$(VENV)/requirements/%.lock,$(sort $(INSTALLED) $(EXTRAS)))
 ENVIRONMENT := $(READY) $(EXTRA_LOCKS)
-# A lock names every package, so pip has nothing to resolve. Left to resolve, pip before 23.3 asks for the newest
+# A lock names every package, so there is nothing to resolve. Left to resolve, pip before 23.3 asks for the newest
 # release of a package that another one wants with an extra (coverage[toml]), and refuses it as not in the lock.
-INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement
+# uv is faster, but does not know of an index that pip's settings name: pip then goes on.
+LOCKED := --quiet --no-deps --require-hashes --requirement
+BY_UV := $(if $(shell command -v uv),uv pip install --python $(VENV) $(LOCKED))
+BY_PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check $(LOCKED)
+install = $(if $(BY_UV),$(BY_UV) $(1) || { echo "uv failed; pip tries" >&2; $(BY_PIP) $(1); },$(BY_PIP) $(1))
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
 .DEFAULT_GOAL := help
@@ -89,9 +93,9 @@ ifeq ($(TORCH),cpu)
 # PyTorch has an index of its own for the CPU's wheels, which uv knows. Their hashes are not in the lock.
 	@sed -E '/^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)==/,/[^\\]$$/d' requirements.lock > $(VENV)/cpu.lock
 	@uv pip install --quiet --python $(VENV) --torch-backend cpu --no-deps $$(sed -nE 's/^(torch|torchvision)(==[^ ;]*).*/\1\2/p' requirements.lock)
-	@$(INSTALL) $(VENV)/cpu.lock
+	@$(call install,$(VENV)/cpu.lock)
 else
-	@$(INSTALL) requirements.lock
+	@$(call install,requirements.lock)
 endif
 	@$(VENV)/bin/python -m pip check
 	@cp requirements.lock $(VENV)/requirements.lock
@@ -99,7 +103,7 @@ endif
 
 $(VENV)/requirements/%.lock: requirements/%.lock $(READY)
 	@echo "adding the extra $* to $(VENV)"
-	@$(INSTALL) $<
+	@$(call install,$<)
 	@$(VENV)/bin/python -m pip check
 	@mkdir -p $(@D) && cp $< $@
 

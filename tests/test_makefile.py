@@ -119,11 +119,52 @@ def wheel(folder: Path, name: str, version: str, *metadata: str) -> str:
     return f"{name}=={version} --hash=sha256:{digest}\n"
 
 
+def offline(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let pip and uv find the folder's wheels, and nothing else."""
+    for name, value in (("PIP_NO_INDEX", "1"), ("UV_OFFLINE", "1")):
+        monkeypatch.setenv(name, value)
+    for name in ("PIP_FIND_LINKS", "UV_FIND_LINKS"):
+        monkeypatch.setenv(name, str(folder))
+
+
+def stand_in_for_uv(folder: Path, monkeypatch: pytest.MonkeyPatch, locks: str) -> Path:
+    """Put a uv first that notes how it is called, and for a lock does what `locks` says."""
+    (folder / "bin").mkdir()
+    body = f'echo "$@" >> {folder}/asked\ncase "$*" in *--requirement*) {locks};; esac'
+    script(folder / "bin/uv", body)
+    monkeypatch.setenv("PATH", f"{folder}/bin{os.pathsep}{os.environ['PATH']}")
+    return folder / "asked"
+
+
+def test_uv_installs_where_there_is_one(extras: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = stand_in_for_uv(extras, monkeypatch, "exit 0")
+    assert make(extras, "setup", "EXTRAS=s3").returncode == 0
+    how = "pip install --python .venv --quiet --no-deps --require-hashes --requirement"
+    assert asked.read_text() == f"{how} requirements.lock\n{how} requirements/s3.lock\n"
+    assert installed(extras) == []
+
+
+def test_pip_installs_what_uv_does_not_find(extras: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in_for_uv(extras, monkeypatch, "echo no such index >&2; exit 2")
+    result = make(extras, "setup")
+    assert result.returncode == 0
+    assert "no such index\nuv failed; pip tries\n" in result.stderr
+    assert installed(extras) == ["base-1.0"]
+
+
+@pytest.mark.parametrize("by", ["uv", "pip"])
+def test_a_wrong_hash_is_refused(extras: Path, by: str) -> None:
+    if by == "uv" and not shutil.which("uv"):
+        pytest.skip("needs uv")
+    (extras / "requirements.lock").write_text(f"base==1.0 --hash=sha256:{'0' * 64}\n")
+    assert make(extras, "setup", *(["BY_UV="] if by == "pip" else [])).returncode != 0
+    assert installed(extras) == []
+
+
 def test_a_lock_holds_when_a_newer_release_appears(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    offline(folder, monkeypatch)
     needed = wheel(folder, "measured", "1.0", "Provides-Extra: plain")
     user = wheel(folder, "measuring", "1.0", "Requires-Dist: measured[plain]>=1")
     wheel(folder, "measured", "2.0", "Provides-Extra: plain")
@@ -143,8 +184,7 @@ def test_a_lock_holds_when_a_newer_release_appears(
 @pytest.fixture
 def extras(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Locks of empty wheels: a base, and an extra each for s3 and ssh."""
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    offline(folder, monkeypatch)
     (folder / "requirements.lock").write_text(wheel(folder, "base", "1.0"))
     for name in ("s3", "ssh"):
         lock = folder / "requirements" / f"{name}.lock"
@@ -200,13 +240,10 @@ def test_without_cuda_all_but_pytorch_is_checked_against_its_hash(
     )
     lock = extras / "requirements.lock"
     lock.write_text(gpu + lock.read_text())
-    (extras / "bin").mkdir()
-    script(extras / "bin/uv", f'echo "$@" > {extras}/asked')
-    monkeypatch.setenv("PATH", f"{extras}/bin{os.pathsep}{os.environ['PATH']}")
+    asked = stand_in_for_uv(extras, monkeypatch, "exit 1")
     result = make(extras, "setup", "TORCH=cpu")
     assert result.returncode == 0, result.stderr
-    asked = (extras / "asked").read_text()
-    assert "--torch-backend cpu --no-deps torch==1.0 torchvision==1.0" in asked
+    assert "--torch-backend cpu --no-deps torch==1.0 torchvision==1.0" in asked.read_text()
     assert installed(extras) == ["base-1.0"]
 
 
