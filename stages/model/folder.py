@@ -22,7 +22,7 @@ from stages.common.errors import UserError
 from stages.common.files import new_folder, read_guarded, write_bytes, write_guarded
 from stages.common.reading import read_bytes
 from stages.model.classifier import Calibration, Classifier, ModelMeta
-from stages.model.networks import build_network
+from stages.model.networks import build_network, load_weights
 
 MODELS = Path("models")
 CALIBRATION = "calibration.json"
@@ -72,7 +72,7 @@ def load_classifier(folder: Path, device: torch.device, calibrated: bool = True)
             f"{expected[other[0]].dtype}; {REMEDY}"
         )
     try:
-        network.load_state_dict(weights)
+        load_weights(network, weights)
     except RuntimeError as error:
         first = shorten(str(error).partition("\n")[2], width=100, placeholder=" ...")
         raise UserError(

@@ -5,11 +5,12 @@ flowernet saves. timm is an optional extra: ``pip install timm``.
 """
 
 import difflib
+from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass
 from types import ModuleType
 
-from torch import nn
+from torch import Tensor, nn
 
 from stages.common.errors import UserError
 from stages.model.flowernet import build_flowernet
@@ -70,6 +71,13 @@ def default_weights(name: str) -> DefaultWeights:
     transforms = weights.transforms()
     (size_px,) = transforms.crop_size
     return DefaultWeights(weights.url, list(transforms.mean), list(transforms.std), size_px)
+
+
+def load_weights(network: nn.Module, weights: dict[str, Tensor], strict: bool = True) -> None:
+    """Load weights that are named as the network names them; mnasnet asks for a version, too."""
+    state = OrderedDict(weights)
+    state._metadata = network.state_dict()._metadata  # type: ignore[attr-defined]
+    network.load_state_dict(state, strict)
 
 
 def head_name(network: nn.Module) -> str:

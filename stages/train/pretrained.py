@@ -21,7 +21,7 @@ from stages.common.reading import read_bytes
 from stages.common.schema import Model
 from stages.model.classifier import ModelMeta
 from stages.model.folder import MAX_BYTES, read_model_meta
-from stages.model.networks import FLOWERNET, TIMM, default_weights, head_name
+from stages.model.networks import FLOWERNET, TIMM, default_weights, head_name, load_weights
 
 WEIGHTS = Path("data/weights")
 
@@ -32,6 +32,10 @@ OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d\.)")
 
 WRAPPERS = ("module.", "_orig_mod.", "model.", "backbone.")
 """What several GPUs, a compiler, Lightning and the like put before all names."""
+
+
+HEAD_SPREAD = 0.001
+"""Standard deviation of a new head's first weights, and of its biases; some libraries take 0.26."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,9 @@ def load_pretrained(model: Model) -> Pretrained | None:
 def load_pretrained_into(network: nn.Module, pretrained: Pretrained) -> frozenset[str]:
     """Give a network the weights, but not those of a head for another number of classes.
 
+    That head starts near zero: one that is sure of random answers would wreck the rest in its first
+    steps. It cannot be zero, because after the head of a squeezenet a ReLU would block it for ever.
+
     Returns
     -------
     set of str
@@ -97,7 +104,11 @@ def load_pretrained_into(network: nn.Module, pretrained: Pretrained) -> frozense
             f"{HERE}: {pretrained.path} holds another network than model.name: {problems[0]}{more}"
             "; set model.name and model.width to what these weights are of"
         )
-    network.load_state_dict(fitting, strict=False)
+    load_weights(network, fitting, strict=False)
+    for name, weight in network.named_parameters():
+        if name in head - set(fitting):
+            spread = float(weight.detach().std(correction=0))
+            weight.detach().mul_(HEAD_SPREAD / max(spread, HEAD_SPREAD))
     return frozenset(fitting) - head
 
 

@@ -5,7 +5,7 @@ import torch
 
 from stages.common.errors import UserError
 from stages.model.flowernet import build_flowernet
-from stages.model.networks import build_network, default_weights
+from stages.model.networks import build_network, default_weights, load_weights
 
 
 @pytest.mark.parametrize("size", [32, 64, 97, 128])
@@ -30,6 +30,13 @@ def test_a_network_of_torchvision_has_a_head_for_our_classes(name: str) -> None:
     with torch.device("meta"):
         network = build_network(name, width=32, classes=5).eval()
         assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 5)
+
+
+def test_weights_of_a_network_with_versions_are_read_as_the_present_one() -> None:
+    network = build_network("mnasnet0_5", width=32, classes=5)
+    weights = {name: value.clone() + 1 for name, value in network.state_dict().items()}
+    load_weights(network, weights)
+    assert torch.equal(network.state_dict()["classifier.1.bias"], weights["classifier.1.bias"])
 
 
 def test_an_unknown_network_names_the_nearest() -> None:

@@ -1,6 +1,7 @@
 import dataclasses
 import hashlib
 import http.server
+import math
 import pickle
 import re
 import threading
@@ -12,10 +13,12 @@ from typing import Any
 
 import huggingface_hub
 import pytest
+import timm
 import torch
 import torchvision.models as zoo
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.nn import functional as F
 
 from stages.common.errors import UserError
 from stages.common.files import write_guarded
@@ -376,6 +379,30 @@ def test_both_heads_of_a_distilled_network_are_left_out(tmp_path: Path) -> None:
     ours = build_network(name, 8, 5)
     left_out = set(ours.state_dict()) - load_pretrained_into(ours, pretrained)
     assert left_out == {"head.weight", "head.bias", "head_dist.weight", "head_dist.bias"}
+
+
+FAMILIES = [
+    *(f"timm/{name}" for name in timm.list_models("test_*") if name != "test_vit4"),
+    *("timm/tf_efficientnet_lite0", "timm/levit_128s", "timm/deit_tiny_distilled_patch16_224"),
+    *("squeezenet1_1", "mobilenet_v3_small", "shufflenet_v2_x0_5", "mnasnet0_5", "resnet18"),
+    *("regnet_y_400mf", "googlenet"),
+]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_new_head_starts_without_an_opinion_and_learns(name: str, tmp_path: Path) -> None:
+    theirs = build_network(name, 8, 7).state_dict()
+    save_file({key: value.clone() for key, value in theirs.items()}, tmp_path / "mine.safetensors")
+    pretrained = load_pretrained(model("mine.safetensors", name))
+    assert pretrained is not None
+    network = build_network(name, 8, 5)
+    known = load_pretrained_into(network, pretrained)
+    images = torch.randn(4, 3, pretrained.size_px, pretrained.size_px)
+    loss = F.cross_entropy(network.eval()(images), torch.tensor([0, 1, 2, 3]))
+    assert loss < 1.3 * math.log(5)
+    torch.autograd.backward(loss)
+    head = [weight for key, weight in network.named_parameters() if key not in known]
+    assert all(weight.grad is not None and weight.grad.abs().max() > 0 for weight in head)
 
 
 @pytest.fixture
