@@ -100,7 +100,7 @@ def _choose_bands(photos: int, bits: int) -> int:
     def work(bands: int) -> float:
         width, flips = len(BITS) // bands, bits // bands
         values = sum(math.comb(width, count) for count in range(flips + 1))
-        return bands * (2**width + photos * values * (1 + CROWDING * photos / 2**width))
+        return bands * float(2**width + photos * values * (1 + CROWDING * photos / 2**width))
 
     return min(range(LEAST_BANDS, MOST_BANDS + 1), key=work)
 
