@@ -12,11 +12,11 @@ Pixels = NDArray[np.float32]
 
 def expose(image: Image.Image, rng: Generator) -> Image.Image:
     """Take the picture as a hand-held camera would: never quite sharp, neutral or clean."""
-    soft = image.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.5) * max(image.size) / 160))
+    soft = image.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.8) * max(image.size) / 160))
     developed = soft.convert("RGB", _color_matrix(rng))
     noise = rng.standard_normal((image.height, image.width, 1), dtype=np.float32)
     pixels = np.asarray(developed) * _vignette(image.size, rng.uniform(0, 0.35))
-    pixels += np.float32(rng.uniform(0.5, 4)) * noise
+    pixels += np.float32(rng.uniform(0.5, 6.5)) * noise
     return Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8))
 
 
@@ -29,7 +29,7 @@ def jpeg(image: Image.Image, rng: Generator) -> bytes:
 
 def _color_matrix(rng: Generator) -> tuple[float, ...]:
     """White balance, saturation, contrast, brightness: rows of weights of R, G, B and an offset."""
-    gain = rng.uniform(0.82, 1.2) * rng.normal(1, 0.04, 3)
+    gain = rng.uniform(0.8, 1.25) * rng.normal(1, 0.04, 3)
     saturation, contrast = rng.uniform(0.6, 1.25), rng.uniform(0.85, 1.15)
     mixed = contrast * (saturation * np.eye(3) + (1 - saturation) / 3) * gain
     offset = np.full((3, 1), 118 * (1 - contrast))  # around a middle gray

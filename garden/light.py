@@ -23,10 +23,10 @@ class Light:
 
 
 def weather(rng: Generator) -> Light:
-    """Draw a light: from overcast to bright, from cool noon to warm evening."""
+    """Draw a light: from overcast to bright, from cool noon to warm evening, also from behind."""
     around, height = rng.uniform(0, 2 * np.pi), rng.uniform(0.25, 0.9)
     low = np.sqrt(1 - height**2)
-    towards_sun = np.array([low * np.cos(around), height, low * np.sin(around) * 0.6 + 0.35])
+    towards_sun = np.array([low * np.cos(around), height, low * np.sin(around) + 0.1])
     towards_sun /= np.linalg.norm(towards_sun)
     brightness = rng.uniform(0.3, 1.0)
     evening = np.array([1.0, 0.86, 0.66]) ** rng.uniform(0, 1.2)

@@ -25,5 +25,6 @@ def photograph(species: str, number: int, seed: int, image_size_px: int) -> byte
     width, height = SHAPES[rng.integers(len(SHAPES))]
     size = round(width * image_size_px), round(height * image_size_px)
     light = weather(rng)
-    image = draw_scene(SPECIES[species](rng), size, light, rng)
+    variety, neighbor = (SPECIES[name](rng) for name in (species, str(rng.choice(list(SPECIES)))))
+    image = draw_scene(variety, neighbor, size, light, rng)
     return jpeg(expose(image, rng), rng)

@@ -9,11 +9,12 @@ from garden.surface import Skin, Surface, Whorl, around, florets, join, petals
 
 def variety(rng: Generator) -> Variety:
     """Draw a daisy's color, number of rays and size of disc."""
-    rays = int(rng.integers(16, 30))
-    skin = Skin(petal_color(rng, white=5, cream=1, yellow=0.8, pink=2, purple=1))
-    eye = Skin(stops("#e9a800", "#cf7400"), 0.14)
+    rays = int(rng.integers(13, 28))
+    skin = Skin(petal_color(rng, white=2.5, yellow=2, cream=1, pink=1.5, purple=1, orange=1, red=1))
+    dark = rng.random() < 0.4  # as a coneflower's
+    eye = Skin(stops("#5a3214", "#2f1a0c") if dark else stops("#e9a800", "#cf7400"), 0.14)
     green = leaf_green(rng)
-    disc = rng.uniform(0.22, 0.32)
+    disc = rng.uniform(0.22, 0.42)
     droop = rng.uniform(-0.35, 0.5)
 
     def head(rng: Generator) -> Surface:
@@ -29,7 +30,7 @@ def variety(rng: Generator) -> Variety:
         )
         return join(petals(ring, skin, rng), florets(70, disc, 0.16, eye, rng))
 
-    return Variety(head, leaves, green, 0.05, tilt_deg=(0, 60))
+    return Variety(head, leaves, green, 0.05, tilt_deg=(0, 80))
 
 
 def leaves(green: Skin, rng: Generator) -> Surface:

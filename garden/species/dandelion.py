@@ -26,7 +26,7 @@ def variety(rng: Generator) -> Variety:
     green = leaf_green(rng)
     if rng.random() < CLOCKS:
         return Variety(clock, leaves, green, 0.06, tilt_deg=(30, 85))
-    skin = Skin(petal_color(rng, yellow=1), 0.12)
+    skin = Skin(petal_color(rng, yellow=2.5, orange=1.5, cream=1, pink=1, white=0.7, red=0.7), 0.12)
     count = int(rng.integers(130, 170))
 
     def head(rng: Generator) -> Surface:
@@ -45,7 +45,7 @@ def variety(rng: Generator) -> Variety:
         heart = florets(50, 0.36, 0.5, skin, rng)
         return join(petals(cushion, skin, rng), heart, _bracts(Skin(green), rng))
 
-    return Variety(head, leaves, green, 0.06, tilt_deg=(0, 70), middle=0.15)
+    return Variety(head, leaves, green, 0.06, tilt_deg=(0, 85), middle=0.15)
 
 
 def _bracts(green: Skin, rng: Generator) -> Surface:

@@ -13,7 +13,7 @@ STAMENS = Skin(stops("#2a2230", "#17121c"), 0.2)
 
 def variety(rng: Generator) -> Variety:
     """Draw a poppy's color and how far it is open."""
-    tint = petal_color(rng, red=4, orange=2, yellow=1, white=1.5, pink=1.5)
+    tint = petal_color(rng, red=2, orange=1.5, yellow=1.5, white=1.5, pink=1.5, cream=1, purple=0.7)
     skin = Skin(np.stack([BLOTCH, 0.6 * tint[0], tint[1], tint[1], 0.93 * tint[1]]), 0.07)
     green = leaf_green(rng)
     open_by = rng.uniform(0.1, 0.75)  # the bowl's slope, in radians
@@ -40,7 +40,7 @@ def variety(rng: Generator) -> Variety:
             capsule,
         )
 
-    return Variety(head, leaves, green, 0.04, tilt_deg=(5, 58), middle=0.25)
+    return Variety(head, leaves, green, 0.04, tilt_deg=(5, 85), middle=0.25)
 
 
 def _bowl(count: int, slope: float, turn: float, rng: Generator) -> Whorl:

@@ -10,7 +10,7 @@ from garden.surface import GOLDEN_ANGLE, Skin, Surface, Whorl, around, join, pet
 
 def variety(rng: Generator) -> Variety:
     """Draw a rose's color, its number of petals and how far it is open."""
-    tint = petal_color(rng, red=3, pink=3, white=2, yellow=2, orange=1)
+    tint = petal_color(rng, red=2, pink=2, white=1.5, yellow=1.5, orange=1, cream=1, purple=0.5)
     skin = Skin(np.stack([0.3 * tint[0], 0.75 * tint[0], tint[0], tint[1]]), 0.06)
     green = leaf_green(rng)
     count, opening = int(rng.integers(18, 27)), rng.uniform(0.55, 1.0)
@@ -31,7 +31,7 @@ def variety(rng: Generator) -> Variety:
         )
         return join(petals(spiral, skin, rng), _sepals(Skin(green), rng))
 
-    return Variety(head, leaves, green, 0.055, tilt_deg=(0, 60), leaf_at=0.25, middle=0.4)
+    return Variety(head, leaves, green, 0.055, tilt_deg=(0, 80), leaf_at=0.25, middle=0.4)
 
 
 def _sepals(green: Skin, rng: Generator) -> Surface:

@@ -11,8 +11,10 @@ from garden.surface import Skin, Surface, Whorl, around, florets, join, petals
 def variety(rng: Generator) -> Variety:
     """Draw a sunflower's color, its number of rays and the size and ripeness of its disc."""
     rays = int(rng.integers(13, 19))
-    skin = Skin(petal_color(rng, yellow=4, orange=2, cream=1, red=1), 0.1)
-    disc = rng.uniform(0.4, 0.54)
+    skin = Skin(
+        petal_color(rng, yellow=2.5, orange=1.5, cream=1.5, red=1.5, white=1, pink=0.7), 0.1
+    )
+    disc = rng.uniform(0.34, 0.52)
     green = leaf_green(rng)
     heart = color("#5f6a22") * rng.uniform(0.5, 1.1)
     seeds = Skin(np.stack([heart, *stops("#4a2c12", "#2a170b", "#5c3410")]), 0.25)
@@ -37,7 +39,7 @@ def variety(rng: Generator) -> Variety:
             florets(170, disc, 0.1, seeds, rng),
         )
 
-    return Variety(head, leaves, green, 0.085, tilt_deg=(0, 55), leaf_at=0.4)
+    return Variety(head, leaves, green, 0.085, tilt_deg=(0, 80), leaf_at=0.4)
 
 
 def _bracts(disc: float, green: Skin, rng: Generator) -> Surface:

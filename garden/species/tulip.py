@@ -7,7 +7,7 @@ from garden.palette import color, leaf_green, petal_color, stops
 from garden.plant import Variety
 from garden.surface import Skin, Surface, Whorl, around, florets, join, petals
 
-COLORS = {"pink": 3, "red": 3, "yellow": 2, "white": 2, "orange": 1.5, "purple": 1}
+COLORS = {"pink": 2, "red": 2, "yellow": 2, "white": 1.5, "orange": 1.5, "cream": 1, "purple": 1}
 
 
 def variety(rng: Generator) -> Variety:
@@ -17,7 +17,7 @@ def variety(rng: Generator) -> Variety:
     foot = 0.5 * tint[0] + 0.5 * color("#c9b84a")
     skin = Skin(np.stack([foot, tint[0], 0.5 * (tint[0] + tint[1]), tint[1], rim]), 0.07)
     green = leaf_green(rng)
-    opening = rng.uniform(-0.12, 0.55)
+    opening = rng.uniform(-0.12, 0.75)
     point = rng.uniform(0.35, 0.75)
 
     def ring(turn: float, foot: float, rng: Generator) -> Whorl:
@@ -38,7 +38,7 @@ def variety(rng: Generator) -> Variety:
         pistil = florets(12, 0.1, 0.5, Skin(stops("#8d8f3a", "#2b2030"), 0.2), rng)
         return join(petals(outer, skin, rng), petals(inner, skin, rng), pistil)
 
-    return Variety(head, leaves, green, 0.075, tilt_deg=(50, 95), leaf_at=0.85, middle=0.75)
+    return Variety(head, leaves, green, 0.075, tilt_deg=(25, 95), leaf_at=0.85, middle=0.75)
 
 
 def leaves(green: Skin, rng: Generator) -> Surface:
