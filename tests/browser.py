@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -71,9 +72,10 @@ class Browser:
         return json.loads(text)
 
     def open(self, path: Path) -> None:
+        self.run("document.left = true")  # what answers may still be the page before
         self.send("Page.navigate", url=path.resolve().as_uri())
-        while self.run("document.readyState") != "complete":
-            pass
+        while self.run("document.left || document.readyState") != "complete":
+            time.sleep(0.01)
 
     def run(self, script: str) -> Any:
         result = self.send("Runtime.evaluate", expression=script, returnByValue=True)

@@ -17,7 +17,7 @@ from stages.model.networks import build_network
 from stages.photos.photo import fit_square
 
 SIDE = 64
-SPECIES = ("daisy", "sunflower")
+SPECIES = ("dandelion", "tulip")
 CPU = torch.device("cpu")
 
 
