@@ -233,6 +233,14 @@ def test_folds_of_any_groups_test_each_photo_once(count):
         assert all(set(each) == {"test", "validation", "train"} for each in found)
 
 
+def test_no_fold_is_empty_beside_a_large_group():
+    parts = [
+        fold_part(line([5, 1, 1, 1, 1]), settings(fold=fold, test_fraction=0.2))
+        for fold in range(5)
+    ]
+    assert parts == [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]
+
+
 def test_three_folds_need_three_photos():
     table = photos(3, classes=1)
     tests = pd.concat([each == "test" for each in folds(table, 3, 0.3333)], axis=1)

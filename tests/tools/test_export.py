@@ -108,6 +108,11 @@ def test_the_metadata_is_all_that_it_takes(content: bytes, store: Store) -> None
     assert (about["temperature"], about["threshold"]) == ("0.4", "0.7")
     for word in ("EXIF", "RGB", "Hamming", "middle", "mirror image"):
         assert word in about["transforms"]
+    for fit, word in (("pad", "mean color"), ("stretch", "both sides")):
+        other = make_classifier(store).meta.model_copy(update={"fit": fit})
+        said = converting.describe(Classifier(make_classifier(store).network, other))
+        assert said["fit"] == fit
+        assert word in said["transforms"]
     assert [entry.name for entry in model.graph.input] == ["images"]
     assert [entry.name for entry in model.graph.output] == ["probabilities"]
 

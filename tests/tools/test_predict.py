@@ -11,7 +11,7 @@ import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -24,8 +24,8 @@ from stages.common.errors import UserError
 from stages.common.files import write_guarded
 from stages.common.schema import Fit, Params
 from stages.common.store import STORE, Store, open_store
+from stages.evaluate.predicting import DECIMALS, tabulate
 from stages.evaluate.predicting import predict as predict_test_split
-from stages.evaluate.predicting import tabulate
 from stages.model.classifier import (
     PREDICT_BATCH,
     Calibration,
@@ -38,7 +38,7 @@ from stages.model.flowernet import build_flowernet
 from stages.model.folder import CALIBRATION, save_classifier
 from stages.prepare.stage import prepare_store
 from tests.conftest import ROOT
-from tools.predict import Predictor
+from tools.predict import Predictor, unlabeled
 from tools.predict.__main__ import main
 from tools.predict.photos import AHEAD, LIMITS, Pixels, Prediction, predict_photos, read_photo
 
@@ -168,6 +168,31 @@ def test_predictions_equal_those_of_evaluate_to_the_last_digit(
     assert found["path"].tolist() == [str(path) for path in paths]
     assert found["class"].tolist() == table["predicted"].tolist()
     assert found["probability"].tolist() == table["confidence"].tolist()
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+def test_photos_fit_as_the_model_says(
+    photos: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch, fit: Fit
+) -> None:
+    meta = classifier.meta.model_copy(update={"fit": fit})
+    fitted = Classifier(classifier.network, meta)
+    paths = sorted(photos.glob("*/*"))[:5]
+    pixels = {each: [read_photo(path, 32, each) for path in paths] for each in get_args(Fit)}
+    assert not np.array_equal(pixels["crop"], pixels["pad"])
+    assert not np.array_equal(pixels["crop"], pixels["stretch"])
+    found = list(predict_photos(fitted, paths, 1))
+    expected = fitted.probabilities(np.stack(pixels[fit])).max(axis=1)
+    assert [each.classes[0][1] for each in found] == expected.round(DECIMALS).tolist()
+
+    seen: list[Pixels] = []
+
+    def hash_of(square: Image.Image) -> int:
+        seen.append(np.asarray(square))
+        return 0
+
+    monkeypatch.setattr(unlabeled, "perceptual_hash", hash_of)
+    unlabeled.choose_unlabeled(found, set(), 5, meta)
+    assert any(np.array_equal(seen[0], each) for each in pixels[fit])
 
 
 def test_a_table_by_default(photos: Path, run: Runner) -> None:

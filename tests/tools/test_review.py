@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from stages.common.store import Store, open_store
 from stages.model.classifier import Classifier
 from stages.model.flowernet import build_flowernet
 from stages.model.folder import save_classifier
+from stages.photos.photo import Photo, decode_photo
 from stages.prepare.listing import list_photos
 from stages.prepare.stage import prepare_store
 from tests.browser import BROWSER, Browser
@@ -155,6 +157,23 @@ def test_a_table_has_its_columns(review: Review, content: str | None) -> None:
     with pytest.raises(UserError, match=r"t\.csv: must be a table with the columns path,label"):
         review("--table", "t.csv")
     assert not Path("review.html").exists()
+
+
+def test_rejected_photos_fit_as_those_of_the_store(
+    store: Store, review: Review, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree("data/prepared")
+    Path("data/prepared").mkdir()
+    prepare_store(Path("data/photos"), settings(fit="stretch"), Path("data/prepared"), 1)
+    asked: list[str] = []
+
+    def decode(*arguments: Any) -> Photo:
+        asked.append(arguments[2])
+        return decode_photo(*arguments)
+
+    monkeypatch.setattr("tools.review.__main__.decode_photo", decode)
+    review()
+    assert set(asked) == {"stretch"}
 
 
 def test_names_are_no_html(store: Store, review: Review) -> None:

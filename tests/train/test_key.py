@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -40,6 +42,17 @@ def test_parameters_that_change_no_result_are_not_in_the_key(params: Params, sto
     assert key(changed(params, **same), store) == before
     for other in ({"lr": 0.5}, {"threads": 3}, {"processes": 2}, {"class_balance": 1}):
         assert key(changed(params, **other), store) != before
+
+
+def test_how_photos_fit_and_mirror_is_in_the_key_and_in_the_model(
+    params: Params, store: Store
+) -> None:
+    before = key(params, store)
+    for other in ({"fit": "pad"}, {"mirror_keeps_class": False}):
+        meta = store.meta.model_copy(update=other)
+        assert key(params, replace(store, meta=meta)) != before
+        said = build_initial_model(params, meta, CPU).meta.model_dump()
+        assert other.items() <= said.items()
 
 
 def test_a_checkpoint_in_another_precision_is_another_training(
