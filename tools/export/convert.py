@@ -116,7 +116,7 @@ def _describe_views(classifier: Classifier) -> str:
     views = ["its mirror image"] if classifier.meta.mirror_keeps_class else []
     if classifier.calibration.second_view_scale > 1:
         views.append("both enlarged" if views else "itself enlarged")
-    return f", the average over the photo and {' and '.join(views)}" if views else ""
+    return f", the average over the photo, {', '.join(views)}," if views else ""
 
 
 TOLERANCE = 1e-3
