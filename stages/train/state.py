@@ -53,7 +53,9 @@ class TrainState:
             self.network.compile()
         self.network.train()
         self.forward = self.network
-        self.optimizers = build_optimizers(self.network, params, start.pretrained)
+        self.optimizers = build_optimizers(
+            self.network, params, start.pretrained, start.meta.precision
+        )
         self.schedulers = build_schedulers(self.optimizers, params, steps_per_epoch)
         self.history: list[Epoch] = []
         self.epoch_loss = EpochLoss(1, world.device)

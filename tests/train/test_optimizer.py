@@ -5,9 +5,11 @@ import torch
 from torch import nn
 
 from stages.common.schema import Params
+from stages.model.device import Precision
 from stages.model.flowernet import build_flowernet
 from stages.train.optimizer import (
     MOMENTUM,
+    POLYNOMIALS,
     Muon,
     build_optimizers,
     build_schedulers,
@@ -18,9 +20,22 @@ from stages.train.optimizer import (
 @pytest.mark.parametrize("shape", [(8, 72), (72, 8), (16, 16)])
 def test_orthogonalize_brings_singular_values_near_one(shape: tuple[int, int]) -> None:
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    values = torch.linalg.svdvals(orthogonalize([matrix])[0])
-    assert values.min() > 0.3
-    assert values.max() < 1.3
+    for scale in (1e-6, 1.0, 1e6):
+        values = torch.linalg.svdvals(orthogonalize([scale * matrix])[0])
+        assert 0.7 < values[shape[0] // 2 % 8] < 1.25
+        assert values.max() < 1.25
+
+
+def test_the_polynomials_bring_what_is_above_a_twentieth_near_one() -> None:
+    wanted = torch.cat([torch.linspace(0.05, 1, 200, dtype=torch.float64), torch.zeros(56)])
+    random = torch.Generator().manual_seed(0)
+    left, _ = torch.linalg.qr(torch.randn(256, 256, dtype=torch.float64, generator=random))
+    found = orthogonalize([(left * wanted) @ left.T])[0]
+    bound = (wanted**8).sum() ** 0.125  # what the greatest singular value was scaled by
+    gained = (left.T @ found @ left).diagonal()
+    assert gained[wanted / bound >= 0.05].min() > 0.77
+    assert gained.max() < 1.23
+    assert gained[-56:].abs().max() < 1e-6
 
 
 def test_orthogonalize_keeps_the_singular_vectors() -> None:
@@ -31,10 +46,11 @@ def test_orthogonalize_keeps_the_singular_vectors() -> None:
 
 
 def textbook(matrix: torch.Tensor) -> torch.Tensor:
-    x: torch.Tensor = matrix / matrix.norm()
-    for _ in range(5):
+    gram = matrix @ matrix.T
+    x = matrix / (gram @ gram).norm() ** 0.25
+    for a, b, c in POLYNOMIALS:
         gram = x @ x.T
-        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+        x = a * x + (b * gram + c * gram @ gram) @ x
     return x
 
 
@@ -46,16 +62,24 @@ def test_orthogonalize_equals_the_textbook_iteration() -> None:
         torch.testing.assert_close(found, textbook(matrix), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("rank", [1, 2, 8, 32])
-@pytest.mark.parametrize("shape", [(32, 288), (128, 64)])
-def test_orthogonalize_bears_matrices_of_low_rank(rank: int, shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("shape", [(32, 288), (64, 576), (128, 64), (128, 1152), (256, 2304)])
+def test_orthogonalize_bears_matrices_of_low_rank(
+    shape: tuple[int, int], precision: Precision
+) -> None:
     """As gradients are: most of their singular values are nearly 0."""
     random = torch.Generator().manual_seed(0)
-    left = torch.randn(shape[0], rank, generator=random) * torch.logspace(0, -4, rank)
-    matrix = left @ torch.randn(rank, shape[1], generator=random)
-    matrix += 1e-5 * torch.randn(shape, generator=random)
-    for each in (matrix, matrix.bfloat16().float()):
-        assert torch.linalg.svdvals(orthogonalize([each])[0]).max() < 1.3
+    for rank in (1, 2, 4, 8, 16, 32):
+        left = torch.randn(shape[0], rank, generator=random) * torch.logspace(0, -4, rank)
+        matrix = left @ torch.randn(rank, shape[1], generator=random)
+        matrix += 1e-5 * torch.randn(shape, generator=random)
+        for each in (matrix, matrix.bfloat16().float()):
+            assert torch.linalg.svdvals(orthogonalize([each], precision)[0]).max() < 1.25
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_orthogonalize_of_nothing_is_nothing() -> None:
+    assert not orthogonalize([torch.zeros(4, 9)])[0].any()
 
 
 def test_first_muon_step_by_hand() -> None:
