@@ -16,7 +16,7 @@ def expose(image: Image.Image, rng: Generator) -> Image.Image:
     developed = soft.convert("RGB", _color_matrix(rng))
     noise = rng.standard_normal((image.height, image.width, 1), dtype=np.float32)
     pixels = np.asarray(developed) * _vignette(image.size, rng.uniform(0, 0.35))
-    pixels += np.float32(rng.uniform(0.5, 6.5)) * noise
+    pixels += np.float32(rng.uniform(0.5, 7)) * noise
     return Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8))
 
 

@@ -11,7 +11,7 @@ from garden.surface import Floats, Surface, join
 
 FINE = 2  # image pixels per pixel of the photo: drawn larger, then averaged down
 
-SIZES = {1: (0.18, 0.46), 2: (0.15, 0.34), 3: (0.13, 0.27), 4: (0.12, 0.22)}
+SIZES = {1: (0.17, 0.46), 2: (0.145, 0.34), 3: (0.125, 0.27), 4: (0.11, 0.22)}
 """Least and greatest radius of a head, in shorter sides of the photo, by the number of heads."""
 OFTEN = (0.55, 0.23, 0.13, 0.09)
 
