@@ -22,6 +22,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from stages.common.errors import PhotoError
 from stages.photos.jpeg import Scaled, decode_jpeg
+from stages.photos.pixels import PHOTOMETRIC, fit_square, tiff_tag, to_rgb
 from stages.photos.profile import to_srgb
 
 if TYPE_CHECKING:  # pydantic is slow to import, for every worker process
@@ -30,9 +31,6 @@ if TYPE_CHECKING:  # pydantic is slow to import, for every worker process
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "TIFF", "GIF")
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 """What a HEIC file, as phones write it, says at its start; an AVIF file may say the same."""
-MATTE = (255, 255, 255)
-"""What shows through transparent pixels: white, as paper and most viewers have it."""
-
 GRAYS = ("1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L")
 ORIENTATION_TAG = 0x0112
 SIDEWAYS = range(5, 9)
@@ -48,15 +46,12 @@ MOST_SCANS = 100
 NOT_PLAIN = (b"Exif", b"tiff:Orientation", b"ICC_PROFILE")
 """One of these is in a JPEG that says which side is up, or has a color profile."""
 
-PHOTOMETRIC, WHITE_IS_ZERO, RAW_SENSOR = 262, 0, (32803, 34892)
+RAW_SENSOR = (32803, 34892)
 SUBFILE, REDUCED, SUB_IFDS, DNG_VERSION = 254, 1, 330, 50706
 """Of TIFFs: tags and what they say."""
 
 TIFF = (b"II*\0", b"MM\0*")
 RAW = "a camera's raw file; develop it, or convert it to JPEG"
-
-LEAST_OPACITY = 32
-"""Of 255: below it, nothing of a picture is seen on white."""
 
 
 @dataclass(frozen=True)
@@ -163,61 +158,6 @@ def _from_any(content: bytes, size_px: int, fit: "Fit", limits: Limits) -> Photo
     return Photo(ImageOps.exif_transpose(square), width, height, profile_ignored=not converted)
 
 
-def fit_square(
-    image: Image.Image, width: float, height: float, size_px: int, fit: "Fit"
-) -> Image.Image:
-    """Scale an RGB photo to a square: ``crop`` the middle, ``pad`` it, or ``stretch`` it.
-
-    The photo fills `width` by `height` pixels of `image`, from the upper left corner. It is padded
-    with its mean color.
-    """
-    left, top, size = 0.0, 0.0, (size_px, size_px)
-    if fit == "crop":
-        side = min(width, height)
-        left, top = (width - side) / 2, (height - side) / 2
-    elif fit == "pad":  # on both sides alike, so that it can be turned afterwards
-        longer = max(width, height)
-        margins = [round(size_px * (1 - side / longer) / 2) for side in (width, height)]
-        across, down = (max(size_px - 2 * margin, 1 + (size_px + 1) % 2) for margin in margins)
-        size = across, down
-    box = (left, top, width - left, height - top)
-    scaled = image.resize(size, Image.Resampling.HAMMING, box=box)
-    if size == (size_px, size_px):
-        return scaled
-    square = Image.new("RGB", (size_px, size_px), _mean_color(scaled))
-    square.paste(scaled, ((size_px - size[0]) // 2, (size_px - size[1]) // 2))
-    return square
-
-
-def _mean_color(image: Image.Image) -> tuple[int, ...]:
-    sums = np.asarray(image).sum(axis=(0, 1), dtype=np.int64)
-    pixels = image.width * image.height
-    return tuple(((2 * sums + pixels) // (2 * pixels)).tolist())
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any mode to RGB: 16-bit grays scaled, transparency laid on `MATTE`.
-
-    Numbers without a known white, as float TIFFs hold, are a PhotoError: ``unsupported``, as is a
-    picture that transparency hides.
-    """
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    if image.mode.startswith("I;16"):
-        gray = np.asarray(image).astype(np.uint32)
-        if _tiff_tag(image, PHOTOMETRIC) == WHITE_IS_ZERO:  # Pillow turns only 8 bits
-            gray = 65535 - gray
-        return Image.fromarray(((gray * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
-    if image.mode in ("I", "F"):
-        raise PhotoError("unsupported", f"mode {image.mode} does not say which value is white")
-    if image.has_transparency_data:
-        matte, image = Image.new("RGBA", image.size, MATTE), image.convert("RGBA")
-        if np.asarray(image.getchannel("A")).max() < LEAST_OPACITY:
-            raise PhotoError("unsupported", "it is transparent: on white, nothing of it is seen")
-        return Image.alpha_composite(matte, image).convert("RGB")
-    return image.convert("RGB")
-
-
 _lock = threading.Lock()
 _inside = 0
 _guards = ExitStack()
@@ -282,19 +222,11 @@ def _can_read_heic() -> bool:
 
 def _check_raw(image: Image.Image, content: bytes) -> None:
     """Refuse camera raw files that are TIFFs: what Pillow reads of them is a small preview."""
-    is_preview = _tiff_tag(image, SUBFILE) == REDUCED and _tiff_tag(image, SUB_IFDS)
-    is_sensor = _tiff_tag(image, PHOTOMETRIC) in RAW_SENSOR
+    is_preview = tiff_tag(image, SUBFILE) == REDUCED and tiff_tag(image, SUB_IFDS)
+    is_sensor = tiff_tag(image, PHOTOMETRIC) in RAW_SENSOR
     is_cr2 = image.format == "TIFF" and content[8:10] == b"CR"
-    if is_preview or is_sensor or is_cr2 or _tiff_tag(image, DNG_VERSION):
+    if is_preview or is_sensor or is_cr2 or tiff_tag(image, DNG_VERSION):
         raise PhotoError("unsupported", RAW)
-
-
-def _tiff_tag(image: Image.Image, tag: int) -> Any:
-    """Return what a TIFF says of itself, None if it does not or is none."""
-    try:
-        return image.tag_v2.get(tag) if image.format == "TIFF" else None  # type: ignore[attr-defined]
-    except Exception:  # broken tags beside good pixels
-        return None
 
 
 def _check_limits(size_px: tuple[int, int], limits: Limits) -> None:

@@ -14,7 +14,7 @@ from stages.evaluate.explain import activation_maps, spotlight
 from stages.model.classifier import Classifier, ModelMeta, to_input
 from stages.model.flowernet import build_flowernet
 from stages.model.networks import build_network
-from stages.photos.photo import fit_square
+from stages.photos.pixels import fit_square
 
 SIDE = 64
 SPECIES = ("dandelion", "tulip")

@@ -19,7 +19,8 @@ from PIL import Image, ImageCms, TiffImagePlugin
 from stages.common.errors import PhotoError
 from stages.common.schema import Fit
 from stages.photos import photo as module
-from stages.photos.photo import Limits, decode_photo, fit_square, is_heic
+from stages.photos.photo import Limits, decode_photo, is_heic
+from stages.photos.pixels import fit_square
 from stages.photos.profile import to_srgb
 from tests.hazards import encoded, exif, gray_ramp, jpeg, photo, png_16_bit, png_header_of
 from tests.photos.profiles import ADOBE, P3, SRGB, SRGB_CURVE, profile

@@ -47,7 +47,7 @@ def test_orthogonalize_keeps_the_singular_vectors() -> None:
 
 def textbook(matrix: torch.Tensor) -> torch.Tensor:
     gram = matrix @ matrix.T
-    x = matrix / (gram @ gram).norm() ** 0.25
+    x: torch.Tensor = matrix / (gram @ gram).norm() ** 0.25
     for a, b, c in POLYNOMIALS:
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
