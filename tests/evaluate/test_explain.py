@@ -78,7 +78,7 @@ def trained(garden) -> Classifier:
     network = build_flowernet(16, 2)
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.002)
     inputs, wanted = to_input(torch.from_numpy(photos), meta), torch.from_numpy(labels)
-    for _ in range(25):
+    for _ in range(40):
         optimizer.zero_grad()
         loss = torch.nn.functional.cross_entropy(network(inputs), wanted)
         loss.backward()  # type: ignore[no-untyped-call]
