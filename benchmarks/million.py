@@ -1,10 +1,10 @@
 """What a million photos cost: time, memory, and how the time grows, for all that sees every photo.
 
-``python -m benchmarks.million [1000000]`` simulates a tenth, a third and all of so many photos, on
-tables alone. Their looks are mixed from those of the photos in data/prepared, and one in a hundred
-is a copy of another with up to eight other bits. `prepare` alone has files: a tenth as many drawn
-photos, 6 GB for 100,000. Each figure is of a process of its own, less what the simulation takes.
-docs/measurements.md has the table.
+``python -m benchmarks.million [1000000] [task ...]`` simulates a tenth, a third and all of so many
+photos, on tables alone. Their looks are mixed from those of the photos in data/prepared, and one in
+a hundred is a copy of another with up to eight other bits. `prepare` alone has files: a tenth as
+many drawn photos, 6 GB for 100,000. Each figure is of a process of its own, less what the
+simulation takes. docs/measurements.md has the table.
 """
 
 import math
@@ -188,6 +188,7 @@ def measure(
     params = load_params()
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         work = task(simulate(photos, hashes), params)
+        Path("/proc/self/clear_refs").write_text("5")  # the memory's peak starts anew; Linux only
         before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
         work()
         seconds = time.perf_counter() - start
@@ -200,7 +201,7 @@ def main() -> None:
     sizes = [most // 10, most // 3, most]
     hashes = hash_store()
     print(f"{'photos':12}" + "".join(f"{size:>22,}" for size in sizes) + "   time grows as")
-    for task in TASKS:
+    for task in (task for task in TASKS if task.__name__ in sys.argv[2:] or not sys.argv[2:]):
         row = f"{task.__name__:12}"
         times = []
         for size in sizes:

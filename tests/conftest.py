@@ -28,6 +28,9 @@ ROOT = Path(__file__).parents[1]
 PARAMS = ROOT / "tests/params.yaml"
 """What the tests know of parameters; params.yaml is the user's."""
 
+LONGEST = ("test_pipeline.py", "test_crossval.py", "test_makefile.py", "test_distributed.py")
+"""Files that start first, so that at the end no worker waits for another."""
+
 torch.set_num_threads(1)  # tiny networks gain nothing from a second thread
 
 # Loaded here, before pytest reads its --hypothesis-profile.
@@ -49,6 +52,12 @@ TINY: dict[str, dict[str, Any]] = {
     },
 }
 """What makes params.yaml small enough for a test."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; within a file, the order stays."""
+    rank = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
 
 
 def change_params(path: Path, changes: dict[str, dict[str, Any]]) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
+from scipy.special import bdtr
 
 from tools.report import git
 from tools.report.data import compare_photos
@@ -124,9 +124,8 @@ def mcnemar_exact(lost: int, gained: int) -> float:
     percentages", Psychometrika 12, 1947. Exact form: Liddell, "Simplified exact analysis of
     case-referent studies: matched pairs; dichotomous exposure", 1983.
     """
-    if lost + gained == 0:
-        return 1.0
-    return float(binomtest(lost, lost + gained, 0.5).pvalue)
+    fewer, both = min(lost, gained), lost + gained
+    return min(1.0, 2 * float(bdtr(fewer, both, 0.5)))
 
 
 def show_p_value(p_value: float) -> str:
