@@ -155,13 +155,9 @@ def _look_alikes(photos: pd.DataFrame, prepare: Prepare) -> Pairs:
 
     Wholly flat photos are in none: all have the same hash.
     """
-    if (bits := prepare.near_duplicate_bits) == "off" or photos.empty:
+    if prepare.near_duplicate_bits == "off" or photos.empty:
         return np.empty((0, 2), np.int64)
-    sums, squares = (np.array(photos[each].tolist(), np.int64) for each in ("sums", "squares"))
-    color = COLOR_STEPS * sums // sums.sum(axis=1, keepdims=True).clip(1)
-    is_gray = np.abs(3 * color - COLOR_STEPS).max(axis=1) <= 3 * GRAY
-    pixels = prepare.image_size_px**2
-    is_flat = (pixels * squares - sums**2).max(axis=1) < (pixels * FLAT) ** 2
+    color, is_gray, is_flat = _colors(photos, prepare.image_size_px)
     looks = pd.DataFrame(color).assign(
         hash=photos["perceptual_hash"].to_numpy(np.uint64), name=photos["class"].to_numpy()
     )
@@ -169,23 +165,40 @@ def _look_alikes(photos: pd.DataFrame, prepare: Prepare) -> Pairs:
     # Of those that are the same in all this, only the first is compared with others.
     first = looks.index.to_series().groupby(looks.groupby(list(looks)).ngroup()).transform("min")
     again = first[first != first.index]
-    looks = looks.drop(again.index)
-    hashes, number = np.unique(looks["hash"], return_inverse=True)
-    near = [np.stack([np.arange(len(hashes))] * 2, axis=1), pairs_within(hashes, hashes, bits)]
-    if prepare.mirror_keeps_class:
-        near.append(pairs_within(hashes, mirrored(hashes), bits))
-    found = pd.DataFrame(np.unique(np.concatenate(near), axis=0), columns=["left", "right"])
-    for side in ("left", "right"):
-        rows = pd.DataFrame({side: number, f"{side}_row": looks.index})
-        found = found.merge(rows, on=side)
-    one, other = found["left_row"].to_numpy(), found["right_row"].to_numpy()
-    near_color = np.abs(color[one] - color[other]).max(axis=1) <= NEAR_COLOR
     names = looks["name"]
+    pairs = _near_hashes(looks["hash"].drop(again.index), prepare)
+    one, other = pairs.T
+    near_color = np.abs(color[one] - color[other]).max(axis=1) <= NEAR_COLOR
     detailed = (names[one].array == names[other].array) & ~(is_flat[one] | is_flat[other])
     alike = near_color | is_gray[one] | is_gray[other] | detailed
-    alike &= (found["left"] < found["right"]).to_numpy() | (one < other)
-    pairs = np.stack([one, other], axis=1)[alike]
-    return np.concatenate([pairs, np.stack([first[again.index], again.index], axis=1)])
+    return np.concatenate([pairs[alike], np.stack([first[again.index], again.index], axis=1)])
+
+
+def _colors(
+    photos: pd.DataFrame, image_size_px: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Return each photo's color, a row of three, and whether it is gray, and nearly flat."""
+    sums, squares = (np.array(photos[each].tolist(), np.int64) for each in ("sums", "squares"))
+    color = COLOR_STEPS * sums // sums.sum(axis=1, keepdims=True).clip(1)
+    is_gray = np.abs(3 * color - COLOR_STEPS).max(axis=1) <= 3 * GRAY
+    pixels = image_size_px**2
+    is_flat = (pixels * squares - sums**2).max(axis=1) < (pixels * FLAT) ** 2
+    return color, is_gray, is_flat
+
+
+def _near_hashes(hashes: "pd.Series[int]", prepare: Prepare) -> Pairs:
+    """Return each two photos, by their index, whose hashes or mirror image's are near."""
+    bits = int(prepare.near_duplicate_bits)
+    values, number = np.unique(hashes, return_inverse=True)
+    near = [np.stack([np.arange(len(values))] * 2, axis=1), pairs_within(values, values, bits)]
+    if prepare.mirror_keeps_class:
+        near.append(pairs_within(values, mirrored(values), bits))
+    found = pd.DataFrame(np.unique(np.concatenate(near), axis=0), columns=["left", "right"])
+    for side in ("left", "right"):
+        rows = pd.DataFrame({side: number, f"{side}_row": hashes.index})
+        found = found.merge(rows, on=side)
+    twice = (found["left"] >= found["right"]) & (found["left_row"] >= found["right_row"])
+    return found.loc[~twice, ["left_row", "right_row"]].to_numpy()
 
 
 def list_alike(photos: pd.DataFrame) -> pd.DataFrame:
