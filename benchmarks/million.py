@@ -2,14 +2,13 @@
 
 ``python -m benchmarks.million [1000000] [task ...]`` simulates a tenth, a third and all of so many
 photos, on tables alone. Their looks are mixed from those of the photos in data/prepared, and one in
-a hundred is a copy of another with up to eight other bits. `prepare` alone has files: a tenth as
-many drawn photos, 6 GB for 100,000. Each figure is of a process of its own, less what the
+a hundred is a copy of another with up to eight other bits. `prepare_a_tenth` alone has files: a
+tenth as many drawn photos, 6 GB for 100,000. Each figure is of a process of its own, less what the
 simulation takes. docs/measurements.md has the table.
 """
 
+import argparse
 import math
-import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -106,8 +105,8 @@ def duplicates(photos: pd.DataFrame, params: Params) -> Work:
     return find
 
 
-def prepare(photos: pd.DataFrame, params: Params) -> Work:
-    """Prepare drawn photos of 160 x 120 px, a tenth as many."""
+def prepare_a_tenth(photos: pd.DataFrame, params: Params) -> Work:
+    """Prepare drawn photos of 160 x 120 px, a tenth as many; the memory is the main process's."""
     for number, path in enumerate(photos["path"].iloc[::10]):
         blobs = np.random.default_rng(number).integers(0, 256, (9, 12, 3), dtype=np.uint8)
         file = Path("photos", path)
@@ -178,35 +177,47 @@ def crossval(photos: pd.DataFrame, params: Params) -> Work:
     return lambda: find_suspects(pool)
 
 
-TASKS = (prepare, duplicates, split, labels, write, read, epoch, report, crossval)
+TASKS = (prepare_a_tenth, duplicates, split, labels, write, read, epoch, report, crossval)
 
 
 def measure(
     task: Callable[[pd.DataFrame, Params], Work], photos: int, hashes: npt.NDArray[np.uint64]
 ) -> tuple[float, float]:
-    """Return the seconds of a task, and by how many MB it raised the memory's peak."""
+    """Return the seconds of a task, and by how many MB it raised this process's memory."""
     params = load_params()
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         work = task(simulate(photos, hashes), params)
-        Path("/proc/self/clear_refs").write_text("5")  # the memory's peak starts anew; Linux only
-        before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew; Linux only
+        before, start = peak_mb(), time.perf_counter()
         work()
         seconds = time.perf_counter() - start
-    return seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000
+    return seconds, peak_mb() - before
+
+
+def peak_mb() -> float:
+    """Return the most memory that this process has had, in MB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1000
 
 
 def main() -> None:
     """Print a row for each task."""
-    most = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    sizes = [most // 10, most // 3, most]
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    tasks = {task.__name__: task for task in TASKS}
+    parser.add_argument("photos", nargs="?", type=int, default=1_000_000)
+    parser.add_argument("tasks", nargs="*", help=f"of {', '.join(tasks)}; all of them if none")
+    options = parser.parse_args()
+    if unknown := set(options.tasks) - set(tasks):
+        parser.error(f"{', '.join(unknown)}: no such task; there are {', '.join(tasks)}")
+    sizes = [options.photos // 10, options.photos // 3, options.photos]
     hashes = hash_store()
-    print(f"{'photos':12}" + "".join(f"{size:>22,}" for size in sizes) + "   time grows as")
-    for task in (task for task in TASKS if task.__name__ in sys.argv[2:] or not sys.argv[2:]):
-        row = f"{task.__name__:12}"
+    print(f"{'photos':15}" + "".join(f"{size:>22,}" for size in sizes) + "   time grows as")
+    for name in options.tasks or tasks:
+        row = f"{name:15}"
         times = []
         for size in sizes:
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-                seconds, megabytes = process.submit(measure, task, size, hashes).result()
+                seconds, megabytes = process.submit(measure, tasks[name], size, hashes).result()
             times.append(seconds)
             row += f"{seconds:12.1f} s {megabytes:6.0f} MB"
         power = math.log(times[2] / times[1]) / math.log(sizes[2] / sizes[1])

@@ -2,6 +2,8 @@
 
 import ctypes
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -75,6 +77,20 @@ def cpu_multiplies_bf16() -> bool:
 def autocast(precision: Precision, device: torch.device) -> torch.autocast:
     """Return the context in which a network's passes have a precision."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+@contextmanager
+def products_in(precision: Precision) -> Iterator[None]:
+    """Let products of single-precision matrices round their factors, if `precision` is bfloat16.
+
+    Sums and results stay in single precision. CPUs round to bfloat16, GPUs to TF32.
+    """
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium" if precision == "bf16" else before)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def set_up_torch(threads: int) -> None:

@@ -47,6 +47,7 @@ NOT_PLAIN = (b"Exif", b"tiff:Orientation", b"ICC_PROFILE")
 """One of these is in a JPEG that says which side is up, or has a color profile."""
 
 RAW_SENSOR = (32803, 34892)
+"""What PHOTOMETRIC is in a camera's raw file."""
 SUBFILE, REDUCED, SUB_IFDS, DNG_VERSION = 254, 1, 330, 50706
 """Of TIFFs: tags and what they say."""
 

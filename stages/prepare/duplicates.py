@@ -187,7 +187,7 @@ def _colors(
 
 
 def _near_hashes(hashes: "pd.Series[int]", prepare: Prepare) -> Pairs:
-    """Return each two photos, by their index, whose hashes or mirror image's are near."""
+    """Return pairs of photos, by index, whose hashes are near, or one's and a mirrored one's."""
     bits = int(prepare.near_duplicate_bits)
     values, number = np.unique(hashes, return_inverse=True)
     near = [np.stack([np.arange(len(values))] * 2, axis=1), pairs_within(values, values, bits)]
@@ -197,8 +197,9 @@ def _near_hashes(hashes: "pd.Series[int]", prepare: Prepare) -> Pairs:
     for side in ("left", "right"):
         rows = pd.DataFrame({side: number, f"{side}_row": hashes.index})
         found = found.merge(rows, on=side)
-    twice = (found["left"] >= found["right"]) & (found["left_row"] >= found["right_row"])
-    return found.loc[~twice, ["left_row", "right_row"]].to_numpy()
+    # A pair is found from either side, and a photo beside itself.
+    repeated = (found["left"] >= found["right"]) & (found["left_row"] >= found["right_row"])
+    return found.loc[~repeated, ["left_row", "right_row"]].to_numpy()
 
 
 def list_alike(photos: pd.DataFrame) -> pd.DataFrame:

@@ -1,9 +1,9 @@
 """The optimizers: Muon for the convolutions, AdamW for everything else, at one learning rate.
 
-Muon turns the momentum of a kernel, seen as a matrix, into the nearest matrix whose singular values
-are all about 1, so that rare directions learn as fast as frequent ones. Its step is scaled to the
-size of AdamW's, so both share one learning rate. ``torch.optim.Muon`` has the same rule, but casts
-to bfloat16: on a CPU without fast bfloat16 a step of flowernet takes it 2.6 s instead of 0.04 s.
+Muon brings the singular values of a kernel's momentum, seen as a matrix, to about 1, but for the
+smallest, so that rare directions learn as fast as frequent ones. Its step is scaled to the size of
+AdamW's, so both share one learning rate. ``torch.optim.Muon`` takes more steps, all in bfloat16,
+which is slow on most CPUs.
 
 References
 ----------
@@ -14,8 +14,7 @@ Amsel et al., "The Polar Express" (2025): the polynomials.
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -24,7 +23,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from stages.common.schema import Train
-from stages.model.device import Precision
+from stages.model.device import Precision, products_in
 from stages.train.schedule import warmup_cosine
 
 MOMENTUM = 0.95
@@ -92,22 +91,22 @@ def orthogonalize(matrices: list[Tensor], precision: Precision = "fp32") -> list
     commute, so they are multiplied on the small square side, and X only once, at the end. Gram
     matrices of one size are multiplied together.
 
-    The two large products round their factors to bfloat16 if that is the precision. Between them,
+    The two large products may round their factors if the precision is bfloat16. Between them,
     nothing is rounded: a Gram matrix has no negative eigenvalues, but rounded to bfloat16 it does,
-    and the polynomials would multiply those, up to a million times in five steps.
+    and the steps would make those larger.
     """
     wide = [matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix for matrix in matrices]
     indices: dict[int, list[int]] = defaultdict(list)  # by the length of the small side
     for index, matrix in enumerate(wide):
         indices[len(matrix)].append(index)
-    with large_products(precision):
+    with products_in(precision):
         grams = [matrix @ matrix.mT for matrix in wide]
     factors = list(grams)
     for same_size in indices.values():
         stacked = torch.stack([grams[index] for index in same_size])
         for index, factor in zip(same_size, inverse_roots(stacked), strict=True):
             factors[index] = factor
-    with large_products(precision):
+    with products_in(precision):
         results = [factor @ matrix for factor, matrix in zip(factors, wide, strict=True)]
     return [
         result.mT if matrix.shape[0] > matrix.shape[1] else result
@@ -119,8 +118,8 @@ def inverse_roots(grams: Tensor) -> Tensor:
     """Return by what to multiply matrices, from their Gram matrices (B, rows, rows).
 
     That is about the inverse square root of a Gram matrix. First it is scaled until its greatest
-    eigenvalue is at most 1. The norm of its square bounds that eigenvalue more closely than its
-    trace, by which Muon usually scales, and saves two steps where many eigenvalues are alike.
+    eigenvalue is at most 1. The root of its square's norm bounds that eigenvalue more closely than
+    its trace, by which Muon usually scales; where many are alike, that is worth two steps.
     """
     trace = grams.diagonal(dim1=1, dim2=2).sum(1)[:, None, None] + 1e-14
     grams = grams / trace  # so that squares neither vanish nor overflow
@@ -136,17 +135,6 @@ def inverse_roots(grams: Tensor) -> Tensor:
         product = factor @ product
     scaled: Tensor = product / (trace * bound).sqrt()
     return scaled
-
-
-@contextmanager
-def large_products(precision: Precision) -> Iterator[None]:
-    """Let matrix products round their factors to bfloat16, if that is the precision."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium" if precision == "bf16" else before)
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def build_optimizers(

@@ -7,7 +7,13 @@ import torch
 from torch import nn
 
 from stages.common.errors import UserError
-from stages.model.device import CPU_CAPS, choose_device, choose_precision, set_up_torch
+from stages.model.device import (
+    CPU_CAPS,
+    choose_device,
+    choose_precision,
+    products_in,
+    set_up_torch,
+)
 
 CPU = torch.device("cpu")
 
@@ -113,3 +119,12 @@ def test_the_memory_of_a_freed_tensor_is_used_again() -> None:
     shown = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True)
     first, *_, last = map(int, shown.stdout.split())  # the second may still miss the first's place
     assert first > 10 * max(last, 1)
+
+
+def test_products_are_rounded_inside_only() -> None:
+    before = torch.get_float32_matmul_precision()
+    with products_in("fp32"):
+        assert torch.get_float32_matmul_precision() == before
+    with products_in("bf16"):
+        assert torch.get_float32_matmul_precision() == "medium"
+    assert torch.get_float32_matmul_precision() == before == "highest"

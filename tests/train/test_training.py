@@ -14,6 +14,7 @@ from stages.model.device import Precision
 from stages.train.distributed import World
 from stages.train.history import best_epoch
 from stages.train.initial import InitialModel
+from stages.train.optimizer import Muon
 from stages.train.stopping import Stopped, StopRequest
 from stages.train.training import Training
 from tests.conftest import change_params, meta_of
@@ -270,6 +271,9 @@ def test_a_network_without_an_exact_form_is_named(store: Store, params: Params) 
 
 
 def test_bfloat16_trains_and_differs(store: Store, params: Params) -> None:
+    optimizers = new_training(store, params.train, precision="bf16").state.optimizers
+    assert isinstance(optimizers[0], Muon)
+    assert optimizers[0].precision == "bf16"
     exact, _ = train(store, params.train)
     rough, weights = train(store, params.train, precision="bf16")
     assert rough != exact
