@@ -4,7 +4,7 @@
 photos, on tables alone. Their looks are mixed from those of the photos in data/prepared, and one in
 a hundred is a copy of another with up to eight other bits. `prepare_a_tenth` alone has files: a
 tenth as many drawn photos, 6 GB for 100,000. Each figure is of a process of its own, less what the
-simulation takes. docs/measurements.md has the table.
+simulation takes. docs/measurements.md has the figures.
 """
 
 import argparse

@@ -22,8 +22,9 @@ def test_orthogonalize_brings_singular_values_near_one(shape: tuple[int, int]) -
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     for scale in (1e-6, 1.0, 1e6):
         values = torch.linalg.svdvals(orthogonalize([scale * matrix])[0])
-        assert 0.7 < values[min(shape) // 2] < 1.25
         assert values.max() < 1.25
+        assert values[min(shape) // 2] > 0.7
+        assert values.min() > 0.7 or shape == (16, 16)  # one of a square matrix is nearly 0
 
 
 def test_the_polynomials_bring_what_is_above_a_twentieth_near_one() -> None:
