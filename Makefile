@@ -15,7 +15,7 @@ ENVIRONMENT := $(READY) $(EXTRA_LOCKS)
 # release of a package that another one wants with an extra (coverage[toml]), and refuses it as not in the lock.
 # uv is faster, but does not know of an index that pip's settings name: pip then goes on.
 LOCKED := --quiet --no-deps --require-hashes --requirement
-BY_UV := $(if $(shell command -v uv),uv pip install --python $(VENV) $(LOCKED))
+BY_UV := $(if $(shell command -v uv),uv pip install --python $(VENV) --compile-bytecode $(LOCKED))
 BY_PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check $(LOCKED)
 install = $(if $(BY_UV),$(BY_UV) $(1) || { echo "uv failed; pip tries" >&2; $(BY_PIP) $(1); },$(BY_PIP) $(1))
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"

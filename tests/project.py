@@ -1,9 +1,14 @@
 """A small copy of the project in a Git repository of its own, for tests of the whole chain."""
 
+import atexit
+import functools
 import os
+import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +36,30 @@ KILL_POINTS = {"PYTHONPATH": str(ROOT / "tests/kill_points")}
 """Lets KILL_STAGE, KILL_AT and KILL_SIGNAL strike a stage; see kill_points/sitecustomize.py."""
 
 
+@functools.cache
+def warm_programs() -> list[str]:
+    """Start warm/server.py; return the folder of a `python` and a `dvc` that it runs.
+
+    None where it cannot be: macOS does not bear such forks, and coverage does not see them.
+    """
+    if sys.platform != "linux" or any(name.startswith("COVERAGE_") for name in os.environ):
+        return []
+    folder, here = Path(tempfile.mkdtemp(prefix="warm-")), ROOT / "tests/warm"
+    server = subprocess.Popen(
+        [sys.executable, here / "server.py", folder / "socket"], stdin=subprocess.PIPE
+    )
+    atexit.register(shutil.rmtree, folder)
+    atexit.register(server.communicate)  # which ends its standard input, and so the server
+    client = shlex.join(map(str, (sys.executable, "-SI", here / "client.py", folder / "socket")))
+    for name, words in (("python", ""), ("dvc", "-m dvc ")):
+        program = folder / name
+        program.write_text(f'#!/bin/sh\nexec {client} {shlex.quote(sys.executable)} {words}"$@"\n')
+        program.chmod(0o755)
+    while not (folder / "socket").exists():
+        time.sleep(0.01)
+    return [str(folder)]
+
+
 class Project:
     """A copy of the project that runs commands as a user would."""
 
@@ -40,15 +69,20 @@ class Project:
         """Environment variables of every command."""
 
     def run(self, *command: str, code: int = 0, **extra: str) -> str:
-        """Run a command, check its exit code, return what it printed."""
-        process = self.start(*command, **extra)
+        """Run a command, check its exit code, return what it printed.
+
+        DVC, stages and tools run in forks of a warm server; what `start` starts, by themselves.
+        """
+        if command[0] == sys.executable:
+            command = ("python", *command[1:])
+        path = os.pathsep.join([*warm_programs(), self.path()])
+        process = self.start(*command, **{"PATH": path, **extra})
         printed, _ = process.communicate(timeout=300)
-        assert process.returncode == code, f"{' '.join(command)}:\n{printed}"
+        assert process.returncode == code, f"{' '.join(command)}: {process.returncode}\n{printed}"
         return printed
 
     def start(self, *command: str, **extra: str) -> "subprocess.Popen[str]":
         """Start a command, with environment variables beside the usual ones."""
-        tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         identity = {
             f"GIT_{who}_{what}": "tester@example.org"
             for who in ("AUTHOR", "COMMITTER")
@@ -57,11 +91,15 @@ class Project:
         return subprocess.Popen(
             command,
             cwd=self.folder,
-            env={**os.environ, **identity, "PATH": tools, **self.extra, **extra},
+            env={**os.environ, **identity, "PATH": self.path(), **self.extra, **extra},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
+
+    def path(self) -> str:
+        """Return a PATH that starts with the programs of this environment."""
+        return os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
     def stages_run(self, *command: str) -> list[str]:
         """Run a command; return the stages whose commands DVC started."""
@@ -127,6 +165,5 @@ def make_project(folder: Path, changes: dict[str, dict[str, Any]]) -> Project:
     project.run("git", "init", "--quiet", "--initial-branch", "main")
     project.run("dvc", "init", "--quiet")
     shutil.copytree(ROOT / ".dvc/plots", folder / ".dvc/plots")
-    for option in ("core.analytics", "core.check_update"):
-        project.run("dvc", "config", option, "false")
+    (folder / ".dvc/config").write_text("[core]\n    analytics = false\n    check_update = false\n")
     return project

@@ -101,7 +101,8 @@ def set_up_torch(threads: int) -> None:
     """
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    # As use_deterministic_algorithms(True), which imports PyTorch's compiler besides: two seconds.
+    torch.set_deterministic_debug_mode("error")
     # Filling fresh memory with NaN would find bugs, but costs 8 % of a training.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False

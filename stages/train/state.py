@@ -50,6 +50,7 @@ class TrainState:
         self.loss_fn = loss_fn
         self.ema = average_weights(self.network, params.ema_decay)
         if params.compile:
+            torch.use_deterministic_algorithms(True)  # also the compiler's own; see set_up_torch
             self.network.compile()
         self.network.train()
         self.forward = self.network

@@ -137,7 +137,7 @@ class Runner:
         if "--model" not in words:
             words += ["--model", str(self.model)]
         self.monkeypatch.setattr(sys, "argv", words)
-        self.monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda _: None)
+        self.monkeypatch.setattr(torch, "set_deterministic_debug_mode", lambda _: None)
         if code:
             with pytest.raises(SystemExit) as ended:
                 main()

@@ -77,11 +77,11 @@ def test_a_checkpoint_in_bfloat16_is_not_used_in_single_precision(
 ) -> None:
     ours = finished.copy(tmp_path / "ours")
     ours.set("train", "precision", "auto")
-    ours.set("train", "epochs", 40)
+    ours.set("train", "epochs", 20)
     process = ours.start(sys.executable, "-u", "-m", "stages.train")
     assert process.stdout is not None
     printed = ""
-    while "2/40" not in printed:
+    while "2/20" not in printed:
         printed += process.stdout.readline()
     process.terminate()
     rest, _ = process.communicate(timeout=60)
