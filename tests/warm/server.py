@@ -41,6 +41,7 @@ def serve(path: str) -> list[str]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
         server.bind(path)
         server.listen()
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a process with threads is not safe to fork
         for name in IMPORTED:
             importlib.import_module(name)
         gc.freeze()
