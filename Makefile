@@ -92,7 +92,7 @@ environment:
 ifeq ($(TORCH),cpu)
 # PyTorch has an index of its own for the CPU's wheels, which uv knows. Their hashes are not in the lock.
 	@sed -E '/^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)==/,/[^\\]$$/d' requirements.lock > $(VENV)/cpu.lock
-	@uv pip install --quiet --python $(VENV) --torch-backend cpu --no-deps $$(sed -nE 's/^(torch|torchvision)(==[^ ;]*).*/\1\2/p' requirements.lock)
+	@uv pip install --quiet --compile-bytecode --python $(VENV) --torch-backend cpu --no-deps $$(sed -nE 's/^(torch|torchvision)(==[^ ;]*).*/\1\2/p' requirements.lock)
 	@$(call install,$(VENV)/cpu.lock)
 else
 	@$(call install,requirements.lock)
