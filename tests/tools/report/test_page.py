@@ -129,8 +129,8 @@ def test_no_change_of_photos_is_one_word() -> None:
 
 
 @pytest.mark.parametrize("letter", ["x", "|", "`", "\u202e", "花"])
-def test_a_page_of_thousands_of_long_names_fits_in_a_comment(letter: str) -> None:
-    names = [f"{i} {letter * 120} {i}" for i in range(3000)]
+def test_a_page_of_a_thousand_long_names_fits_in_a_comment(letter: str) -> None:
+    names = [f"{i} {letter * 120} {i}" for i in range(1000)]
 
     def side(number: int) -> Snapshot:
         rows = [(f"{name}/1.jpg", name, names[i - number]) for i, name in enumerate(names)]
@@ -138,7 +138,7 @@ def test_a_page_of_thousands_of_long_names_fits_in_a_comment(letter: str) -> Non
         photos = [
             (f"{name}/1.jpg", names[i - number], "test", str(i)) for i, name in enumerate(names)
         ]
-        metrics = dict.fromkeys(names[:1000], number)
+        metrics = dict.fromkeys(names, number)
         return snapshot(
             {
                 "params.yaml": dict.fromkeys(names[:300], f"{letter * 120} {number}"),
