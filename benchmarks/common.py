@@ -65,7 +65,7 @@ def augmented(
     workers, device = training.runtime.loader_workers, training.world.device
     for batch in load_batches(training.train_set, batches, workers, training.world):
         images, labels, positions = to_device(batch, device)
-        yield augment(images, positions), labels
+        yield augment.mix(augment(images, positions), labels, positions)
 
 
 def train_on(

@@ -38,11 +38,14 @@ KILL_POINTS = {"PYTHONPATH": str(ROOT / "tests/kill_points")}
 
 @functools.cache
 def warm_programs() -> list[str]:
-    """Start warm/server.py; return the folder of a `python` and a `dvc` that it runs.
+    """Start warm/server.py; return the folder of a `python` and a `dvc` that it runs, in a list.
 
-    None where it cannot be: macOS does not bear such forks, and coverage does not see them.
+    The list is empty where it cannot be: macOS does not bear such forks, coverage does not see
+    them, and what kills after some seconds counts them from a cold start.
     """
-    if sys.platform != "linux" or any(name.startswith("COVERAGE_") for name in os.environ):
+    names = set(os.environ)
+    covered = any(name.startswith("COVERAGE_") for name in names)
+    if sys.platform != "linux" or covered or "PYTEST_VERSION" not in names:
         return []
     folder, here = Path(tempfile.mkdtemp(prefix="warm-")), ROOT / "tests/warm"
     server = subprocess.Popen(
@@ -56,6 +59,7 @@ def warm_programs() -> list[str]:
         program.write_text(f'#!/bin/sh\nexec {client} {shlex.quote(sys.executable)} {words}"$@"\n')
         program.chmod(0o755)
     while not (folder / "socket").exists():
+        assert server.poll() is None
         time.sleep(0.01)
     return [str(folder)]
 
@@ -71,7 +75,8 @@ class Project:
     def run(self, *command: str, code: int = 0, **extra: str) -> str:
         """Run a command, check its exit code, return what it printed.
 
-        DVC, stages and tools run in forks of a warm server; what `start` starts, by themselves.
+        DVC, stages and tools are forks of a warm server, with its hash seed and time zone; what
+        `start` starts, and what has `PATH=project.path()`, starts by itself.
         """
         if command[0] == sys.executable:
             command = ("python", *command[1:])

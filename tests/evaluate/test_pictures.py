@@ -89,7 +89,8 @@ def test_augmented_photos_are_what_the_network_saw(
     store: Store, params: Params, sections: list[Section]
 ) -> None:
     picture = draw_augmented(store, meta_of(store), params.train, epochs=3)
-    _, first, *rest = sections
+    title, first, *rest = sections
+    assert title.title == "Training photos as the network saw them"
     assert first.title == "dark"
     assert [tile.caption for tile in first.tiles] == [
         ("as stored",),
@@ -110,7 +111,9 @@ def test_epochs_that_never_happened_are_not_drawn(
     store: Store, params: Params, sections: list[Section]
 ) -> None:
     """A training of three epochs that ended early, after the second."""
-    draw_augmented(store, meta_of(store), params.train, epochs=2)
+    mixed = params.train.model_copy(update={"cutmix": 0.5})
+    draw_augmented(store, meta_of(store), mixed, epochs=2)
+    assert sections[0].title == "Training photos as the network saw them, but for cutmix"
     assert [tile.caption for tile in sections[1].tiles] == [
         ("as stored",),
         ("epoch 1", "16 px"),

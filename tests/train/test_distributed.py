@@ -1,5 +1,6 @@
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from stages.common.errors import UserError
 from stages.common.store import Store
@@ -18,6 +20,7 @@ from stages.train.distributed import (
     join_world,
     leave_with_peers,
 )
+from stages.train.launch import launch
 from tests.conftest import ROOT, change_params
 from tests.project import Project
 
@@ -97,6 +100,21 @@ def test_a_launcher_of_another_number_of_processes_is_refused(monkeypatch) -> No
     message = r"train\.processes is 2, but the launcher started 8;"
     with pytest.raises(UserError, match=message), join_world(2, CPU):
         pass
+
+
+def test_an_error_that_the_launcher_cuts_short_is_an_error(monkeypatch) -> None:
+    """The second process lost the first, so the launcher ended the first, which was ending."""
+    codes = {0: -signal.SIGTERM, 1: EXIT_PEER_LOST}
+    failures = {rank: ProcessFailure(rank, 1, code, "none") for rank, code in codes.items()}
+
+    def fail(*_: str) -> None:
+        raise ChildFailedError("stages.train", failures)
+
+    monkeypatch.setattr("stages.train.launch.elastic_launch", lambda *_: fail)
+    monkeypatch.setattr("logging.disable", lambda: None)
+    with pytest.raises(SystemExit) as ended:
+        launch(2)
+    assert ended.value.code == 1
 
 
 def test_the_stage_resumes_after_a_stop_to_the_same_bytes(

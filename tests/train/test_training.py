@@ -86,14 +86,15 @@ def test_a_stopped_training_resumes_to_the_same_bytes(
     batch: int,
     precision: Precision,
 ) -> None:
-    expected, weights = train(store, params.train, precision)
+    mixed = params.train.model_copy(update={"cutmix": 0.5 if precision == "bf16" else 0})
+    expected, weights = train(store, mixed, precision)
     new_checkpoints().clear()
-    stopped = new_training(store, params.train, precision=precision)
+    stopped = new_training(store, mixed, precision=precision)
     with pytest.raises(Stopped):
         stopped.run(new_checkpoints(), StopAfter(stopped, batch))
     assert stopped.state.schedulers[0].last_epoch == batch
     capsys.readouterr()
-    resumed = new_training(store, params.train, precision=precision)
+    resumed = new_training(store, mixed, precision=precision)
     again = resumed.run(new_checkpoints(), StopRequest()).state_dict()
     epoch, done = divmod(batch - 1, 3)
     assert f"resuming at epoch {epoch + 1}, batch {done + 2} " in capsys.readouterr().out
@@ -268,6 +269,17 @@ def test_a_network_without_an_exact_form_is_named(store: Store, params: Params) 
     training.state.network.register_forward_pre_hook(refuse)
     with pytest.raises(UserError, match=r"model\.name: .*\(pool_backward_cuda\); choose another"):
         run(training)
+
+
+def test_the_compiler_is_told_to_be_deterministic(
+    store: Store, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", told.append)
+    monkeypatch.setattr(nn.Module, "compile", lambda network: told.append("compile"))
+    monkeypatch.setattr("stages.train.training.check_compiler", lambda: None)
+    new_training(store, params.train.model_copy(update={"compile": True}))
+    assert told == [True, "compile"]
 
 
 def test_bfloat16_trains_and_differs(store: Store, params: Params) -> None:

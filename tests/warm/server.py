@@ -5,6 +5,7 @@ over the client's files, folder, environment and arguments, and runs the module 
 does; the client ends with its exit code.
 """
 
+import contextlib
 import gc
 import importlib
 import json
@@ -39,8 +40,9 @@ IMPORTED = (
 def serve(path: str) -> list[str]:
     """Fork for each request; return its words in the fork, and end the server with its parent."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
-        server.bind(path)
+        server.bind(f"{path}~")
         server.listen()
+        Path(f"{path}~").rename(path)
         os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a process with threads is not safe to fork
         for name in IMPORTED:
             importlib.import_module(name)
@@ -59,9 +61,14 @@ def take_over(client: socket.socket) -> list[str]:
     """Become what the client asked for, in a fork of which this process tells the exit code."""
     request, files, _, _ = socket.recv_fds(client, 1 << 20, 3)
     if program := os.fork():
-        client.sendall(str(program).encode())
+        with contextlib.suppress(BrokenPipeError):
+            client.sendall(str(program).encode())
+        watched = (client.fileno(), os.pidfd_open(program))
+        if watched[0] in select.select(watched, (), ())[0]:
+            os.kill(program, signal.SIGKILL)  # as somebody did with the client
         _, status = os.waitpid(program, 0)
-        client.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+        with contextlib.suppress(BrokenPipeError):
+            client.sendall(str(os.waitstatus_to_exitcode(status)).encode())
         os._exit(0)
     client.close()
     for number, file in enumerate(files):
@@ -80,6 +87,8 @@ if __name__ == "__main__":
     sys.executable = str(Path(socket_path).with_name("python"))
     sys.orig_argv[1:] = words
     _, module, *sys.argv[1:] = words
-    sys.path[:1] = [str(Path.cwd()), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    added = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:1] = [str(Path.cwd()), *filter(None, added)]
+    sys.modules.pop("sitecustomize", None)  # a system's own
     site.execsitecustomize()  # tests/kill_points
     runpy.run_module(module, run_name="__main__", alter_sys=True)
