@@ -65,7 +65,7 @@ def augmented(
     workers, device = training.runtime.loader_workers, training.world.device
     for batch in load_batches(training.train_set, batches, workers, training.world):
         images, labels, positions = to_device(batch, device)
-        yield augment.mix(augment(images, positions), labels, positions)
+        yield augment(images, positions), labels
 
 
 def train_on(

@@ -175,8 +175,6 @@ class Train(Section):
     """Strength of random changes in brightness, contrast and saturation; 0 changes nothing."""
     distortion: Annotated[float, Field(ge=0, le=1)]
     """Strength of one more change per photo, from rotation to an erased square; 0 makes none."""
-    cutmix: Annotated[float, Field(ge=0, le=1)]
-    """Share of photos with a square of another one, and so much of its label; 0 mixes none."""
     pretrained_lr_factor: Annotated[float, Field(ge=0, le=1)]
     """What the learning rate of pretrained weights is multiplied by; the head has the full one."""
     patience: Annotated[int, Field(ge=0)]

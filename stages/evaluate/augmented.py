@@ -51,8 +51,7 @@ def draw_augmented(store: Store, meta: ModelMeta, params: Train, epochs: int) ->
         Section(name, [Tile(row * len(columns) + i, lines) for i, lines in enumerate(columns)])
         for row, name in enumerate(names)
     ]
-    title = TITLE + (", but for cutmix" if params.cutmix else "")
-    return draw([Section(title, []), *rows], pictures.__getitem__)
+    return draw([Section(TITLE, []), *rows], pictures.__getitem__)
 
 
 def count_epochs(most: int, path: Path = LOSS_CSV) -> int:

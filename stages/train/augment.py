@@ -1,8 +1,7 @@
-"""Augmentation of a whole batch on the training device: crop, mirror, color, distortion, CutMix.
+"""Augmentation of a whole batch on the training device: crop, mirror, color, one distortion.
 
 What happens to each photo in an epoch is drawn beforehand as a table from (seed, epoch) with a row
-per photo, so that it depends neither on the batch size, nor on the order, nor on a resume; but for
-the photo that CutMix shows a part of. All
+per photo, so that it depends neither on the batch size, nor on the order, nor on a resume. All
 photos of a batch go through the same few operations; what is not meant for a photo changes nothing
 of it.
 
@@ -10,9 +9,6 @@ References
 ----------
 Müller and Hutter, "TrivialAugment: tuning-free yet state-of-the-art data augmentation" (2021): one
 distortion per photo, of a strength drawn evenly.
-
-Yun et al., "CutMix: regularization strategy to train strong classifiers with localizable features"
-(2019).
 """
 
 import functools
@@ -64,8 +60,6 @@ class Draws(NamedTuple):
     """(N,): of each color, 256 for all."""
     hole: Tensor
     """(N, 3): center and half the side of a square that is erased, in places from -1 to 1."""
-    patch: Tensor
-    """(N, 3): the same of a square that shows another photo."""
 
     def of(self, positions: Tensor) -> "Draws":
         """Return the rows of some photos."""
@@ -100,8 +94,7 @@ class Augmentation:
         device: torch.device | None = None,
     ) -> None:
         self._size_px = size_px
-        self._distorts, self._mixes = params.distortion > 0, params.cutmix > 0
-        self._n_classes = len(meta.classes)
+        self._distorts = params.distortion > 0
         draws = draw_augmentation(params, epoch, n_photos, meta.mirror_keeps_class)
         self._draws = Draws(*(column.to(device) for column in draws))
         self._mean = 255 * torch.tensor(meta.mean).to(self._draws.color)
@@ -131,31 +124,6 @@ class Augmentation:
             inputs = erase(inputs, draws.hole)
         return inputs.contiguous(memory_format=torch.channels_last)
 
-    def mix(self, inputs: Tensor, labels: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Show a part of the photo before it in the batch in some photos; mix their labels as much.
-
-        The first one's is the last. With several processes each has a part of the batch, so that
-        this alone depends on their number.
-
-        Parameters
-        ----------
-        inputs : float32 tensor of shape (B, 3, size_px, size_px)
-        labels, positions : int64 tensor of shape (B,)
-
-        Returns
-        -------
-        inputs : as before
-        labels : float32 tensor of shape (B, classes)
-            Shares of the area, which sum to 1; as before where ``train.cutmix`` is 0.
-        """
-        if not self._mixes:
-            return inputs, labels
-        patch = square(inputs, self._draws.patch[positions])
-        own, other = (F.one_hot(each, self._n_classes).float() for each in (labels, labels.roll(1)))
-        shares = torch.lerp(own, other, patch.float().mean(dim=(2, 3)))
-        inputs = torch.where(patch, inputs.roll(1, dims=0), inputs)
-        return inputs.contiguous(memory_format=torch.channels_last), shares
-
 
 def draw_augmentation(
     params: Train, epoch: int, n_photos: int, mirror_keeps_class: bool = True
@@ -179,16 +147,12 @@ def draw_augmentation(
     hole_x, hole_y = random.uniform(-1, 1, (2, n_photos))
     hole = np.stack([hole_x, hole_y, np.abs(amount["erase"])])
     levels = 2 ** (8 - np.abs(amount["posterize"]))
-    patch_x, patch_y = random.uniform(-1, 1, (2, n_photos))
-    half = np.sqrt(random.random(n_photos))  # every area is as likely, before the edges cut it
-    patch = np.stack([patch_x, patch_y, half * (random.random(n_photos) < params.cutmix)])
     return Draws(
         _tensor(np.moveaxis(np.array(grid), 2, 0)),
         _tensor(color.T),
         _tensor(amount["sharpness"]),
         _tensor(levels),
         _tensor(hole.T),
-        _tensor(patch.T),
     )
 
 
@@ -233,19 +197,11 @@ def posterize(images: Tensor, levels: Tensor) -> Tensor:
 
 def erase(images: Tensor, hole: Tensor) -> Tensor:
     """Give a square in each normalized image (B, 3, H, W) the mean color, which is 0."""
-    return images.masked_fill(square(images, hole), 0)
-
-
-def square(images: Tensor, place: Tensor) -> Tensor:
-    """Tell which pixels of images (B, 3, H, W) are inside of a square, bool (B, 1, H, W).
-
-    `place` (B, 3) is its center and half its side, in places from -1 to 1.
-    """
     height, width = images.shape[2:]
-    x, y, half = place[:, :, None].unbind(1)  # (B, 1)
+    x, y, half = hole[:, :, None].unbind(1)  # (B, 1)
     across = (_places(width, images) - x).abs() < half
     down = (_places(height, images) - y).abs() < half
-    return (down[:, :, None] & across[:, None, :])[:, None]
+    return images.masked_fill((down[:, :, None] & across[:, None, :])[:, None], 0)
 
 
 def _places(count: int, like: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ def launch(processes: int) -> None:
                 said = _last_line(Path(logs), culprits[0]) or _how_it_ended(codes[culprits[0]])
                 raise UserError(f"process {culprits[0]} of {processes}: {said}") from error
             code = codes.get(0, 1)
-            if code == -signal.SIGTERM:  # the launcher's, as the process ended by its own error
+            if code == -signal.SIGTERM:  # the launcher's, when it had already told its error
                 code = 1
             sys.exit(code if code > 0 else 128 - code)
 

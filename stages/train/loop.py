@@ -18,7 +18,7 @@ def train_step(state: TrainState, inputs: Tensor, labels: Tensor, weight: float 
     ----------
     state : TrainState
     inputs : float32 tensor of shape (B, 3, H, W)
-    labels : int64 tensor of shape (B,), or float32 of shape (B, classes)
+    labels : int64 tensor of shape (B,)
     weight : float
         Factor of the loss in the backward pass. With several processes it makes their averaged
         gradient that of the complete batch.
@@ -26,8 +26,7 @@ def train_step(state: TrainState, inputs: Tensor, labels: Tensor, weight: float 
     Returns
     -------
     tensor of shape ()
-        The mean cross-entropy of the batch, plain, so that it compares with the validation's,
-        unless labels are mixed.
+        The mean cross-entropy of the batch, plain, so that it compares with the validation's.
     """
     state.network.zero_grad()
     with state.autocast():

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from stages.common.errors import UserError
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""Maps logits (B, classes) and labels (B,), or shares of the classes (B, classes), to a scalar."""
+"""Maps logits (B, classes) and labels (B,) to the mean loss, a tensor of shape ()."""
 
 
 def build_loss(
@@ -38,14 +38,8 @@ def build_loss(
     weights = torch.from_numpy(class_weights(np.bincount(labels), balance)).to(device)
 
     def weighted(logits: Tensor, labels: Tensor) -> Tensor:
-        if labels.is_floating_point():
-            parts = labels * weights
-            counts = parts.sum(dim=1)
-            labels = parts / counts[:, None]
-        else:
-            counts = weights[labels]
         each = F.cross_entropy(logits, labels, reduction="none", label_smoothing=label_smoothing)
-        return (counts * each).mean()
+        return (weights[labels] * each).mean()
 
     return weighted
 

@@ -113,7 +113,7 @@ class Training:
                         images, labels, positions = to_device(next(loader), world.device)
                     seed_dropout(params.seed, epoch, state.epoch_loss.batches, world.rank)
                     fraction = len(labels) / batch_size  # of the batch, in this process
-                    inputs, labels = augment.mix(augment(images, positions), labels, positions)
+                    inputs = augment(images, positions)
                     loss = train_step(state, inputs, labels, world.size * fraction)
                     state.epoch_loss.add(world.sum_over_processes(loss * len(labels)), batch_size)
                     bar.update(batch_size)

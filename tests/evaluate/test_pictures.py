@@ -89,8 +89,7 @@ def test_augmented_photos_are_what_the_network_saw(
     store: Store, params: Params, sections: list[Section]
 ) -> None:
     picture = draw_augmented(store, meta_of(store), params.train, epochs=3)
-    title, first, *rest = sections
-    assert title.title == "Training photos as the network saw them"
+    _, first, *rest = sections
     assert first.title == "dark"
     assert [tile.caption for tile in first.tiles] == [
         ("as stored",),
@@ -111,9 +110,7 @@ def test_epochs_that_never_happened_are_not_drawn(
     store: Store, params: Params, sections: list[Section]
 ) -> None:
     """A training of three epochs that ended early, after the second."""
-    mixed = params.train.model_copy(update={"cutmix": 0.5})
-    draw_augmented(store, meta_of(store), mixed, epochs=2)
-    assert sections[0].title == "Training photos as the network saw them, but for cutmix"
+    draw_augmented(store, meta_of(store), params.train, epochs=2)
     assert [tile.caption for tile in sections[1].tiles] == [
         ("as stored",),
         ("epoch 1", "16 px"),

@@ -142,31 +142,6 @@ def test_an_erased_square_has_the_mean_color_and_the_rest_is_kept() -> None:
     assert torch.equal(found[0, :, ~inside], photos(1, 8)[0, :, ~inside])
 
 
-def test_mixed_photos_show_their_neighbor_and_have_as_much_of_its_label(
-    params: Params, store: Store
-) -> None:
-    half = params.train.model_copy(update={"cutmix": 0.5})
-    augment = Augmentation(half, meta_of(store), n_photos=2000, epoch=1, size_px=16)
-    labels, positions = torch.arange(2000) // 2 % 2, torch.arange(2000)
-    before = torch.arange(2000.0)[:, None, None, None].expand(2000, 3, 16, 16)
-    inputs, shares = augment.mix(before, labels, positions)
-    own = (inputs == before).float().mean(dim=(1, 2, 3))
-    assert (inputs == torch.where(inputs == before, before, before.roll(1, 0))).all()
-    expected = torch.where(labels == labels.roll(1), 1, own)
-    torch.testing.assert_close(shares[positions, labels], expected)
-    torch.testing.assert_close(shares.sum(dim=1), torch.ones(2000))
-    assert 0.45 < (own < 1).float().mean() < 0.55
-    assert inputs.is_contiguous(memory_format=torch.channels_last)
-
-
-def test_without_cutmix_nothing_is_mixed(params: Params, store: Store) -> None:
-    augment = Augmentation(params.train, meta_of(store), n_photos=2, epoch=1, size_px=16)
-    inputs, labels = photos(), torch.tensor([0, 1])
-    mixed = augment.mix(inputs, labels, torch.arange(2))
-    assert mixed[0] is inputs
-    assert mixed[1] is labels
-
-
 def test_neutral_factors_keep_the_colors() -> None:
     kept = recolor(photos(), torch.ones(2, 3), torch.zeros(3), torch.ones(3))
     torch.testing.assert_close(kept, photos())

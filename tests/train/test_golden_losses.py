@@ -38,7 +38,6 @@ PARAMS = Train(
     min_crop_area=0.35,
     color_jitter=0.3,
     distortion=0.5,
-    cutmix=0.5,
     pretrained_lr_factor=0.1,
     patience=0,
     precision="fp32",
@@ -48,8 +47,8 @@ PARAMS = Train(
 
 RUNTIME = Runtime(save_every_seconds=1000, loader_workers=0)
 
-TRAIN_LOSS = [0.756495, 0.279969, 0.293124]
-VAL_LOSS = [0.698211, 0.689487, 0.672091]
+TRAIN_LOSS = [0.771531, 0.148463, 0.075603]
+VAL_LOSS = [0.699880, 0.693693, 0.676388]
 LEARNING_RATE = [0.00347455, 0.0010765, 0.0]
 
 

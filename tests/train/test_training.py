@@ -86,15 +86,14 @@ def test_a_stopped_training_resumes_to_the_same_bytes(
     batch: int,
     precision: Precision,
 ) -> None:
-    mixed = params.train.model_copy(update={"cutmix": 0.5 if precision == "bf16" else 0})
-    expected, weights = train(store, mixed, precision)
+    expected, weights = train(store, params.train, precision)
     new_checkpoints().clear()
-    stopped = new_training(store, mixed, precision=precision)
+    stopped = new_training(store, params.train, precision=precision)
     with pytest.raises(Stopped):
         stopped.run(new_checkpoints(), StopAfter(stopped, batch))
     assert stopped.state.schedulers[0].last_epoch == batch
     capsys.readouterr()
-    resumed = new_training(store, mixed, precision=precision)
+    resumed = new_training(store, params.train, precision=precision)
     again = resumed.run(new_checkpoints(), StopRequest()).state_dict()
     epoch, done = divmod(batch - 1, 3)
     assert f"resuming at epoch {epoch + 1}, batch {done + 2} " in capsys.readouterr().out
