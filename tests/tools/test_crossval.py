@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -402,9 +403,16 @@ def test_a_commit_that_git_cannot_compare_with_is_one_line(run_here: Any) -> Non
 
 
 def test_outside_of_a_project_it_says_so(tmp_path: Path) -> None:
-    command = (sys.executable, "-m", "tools.crossval", "--folds", "5")
-    (line,) = Project(tmp_path).run(*command, code=1, PYTHONPATH=str(ROOT)).splitlines()
-    assert line.startswith("params.yaml: not found")
+    command = [sys.executable, "-m", "tools.crossval", "--folds", "5"]
+    ended = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1)
+    assert ended.stderr.startswith("params.yaml: not found")
 
 
 HEADER = b"path,actual,predicted,confidence\n"
